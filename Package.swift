@@ -1,0 +1,87 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// What every target is held to: Swift 6 mode, no warnings, imports that say who sees them.
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    // Types that borrow bytes (STUN.Message, DatagramIO.bytes) say how long the loan lasts.
+    .enableExperimentalFeature("Lifetimes"),
+    .treatAllWarnings(as: .error),
+]
+/// Library targets are also checked for strict memory safety: every unsafe expression is marked `unsafe`.
+let strictAndMemorySafe: [SwiftSetting] = strict + [.strictMemorySafety()]
+
+let package = Package(
+    name: "relayd",
+    products: [
+        .executable(name: "relayd", targets: ["relayd"]),
+        .library(name: "STUN", targets: ["STUN"]),
+        .library(name: "RelayCore", targets: ["RelayCore"]),
+        .library(name: "RelayWorker", targets: ["RelayWorker"]),
+        .library(name: "DataPlaneSocket", targets: ["DataPlaneSocket"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+        .package(
+            url: "https://github.com/apple/swift-configuration", from: "1.0.0", traits: []),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.90.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.10.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.3.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.8.0"),
+    ],
+    targets: [
+        .target(name: "CLinux"),
+        // libyaml by itself: the Swift packages on top of it bring all of Foundation and its Unicode tables, which
+        // tripled the program's memory.
+        .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
+        .target(
+            name: "STUN",
+            dependencies: [.product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: strictAndMemorySafe),
+        .target(
+            name: "RelayCore",
+            dependencies: ["STUN", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: strictAndMemorySafe),
+        .target(
+            name: "RelayWorker", dependencies: ["STUN", "RelayCore", "CLinux"],
+            swiftSettings: strictAndMemorySafe),
+        .target(
+            name: "DataPlaneSocket", dependencies: ["STUN", "RelayCore", "RelayWorker", "CLinux"],
+            swiftSettings: strictAndMemorySafe),
+        .executableTarget(
+            name: "relayd",
+            dependencies: [
+                "STUN", "RelayCore", "RelayWorker", "DataPlaneSocket", "CYAML",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Configuration", package: "swift-configuration"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "SystemPackage", package: "swift-system"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict),
+        .testTarget(name: "STUNTests", dependencies: ["STUN"], swiftSettings: strict),
+        .testTarget(name: "RelayCoreTests", dependencies: ["RelayCore", "STUN"], swiftSettings: strict),
+        .testTarget(
+            name: "RelayWorkerTests", dependencies: ["RelayWorker", "RelayCore", "STUN"], swiftSettings: strict),
+        .testTarget(
+            name: "DataPlaneSocketTests",
+            dependencies: ["DataPlaneSocket", "RelayWorker", "RelayCore", "STUN", "CLinux"], swiftSettings: strict),
+        .testTarget(
+            name: "relaydTests",
+            dependencies: [
+                "relayd", "RelayWorker", "RelayCore", "STUN", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6]
+)

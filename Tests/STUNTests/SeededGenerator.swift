@@ -1,0 +1,29 @@
+import Foundation
+
+/// SplitMix64: the same seed, the same numbers.
+struct SeededGenerator: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ mixed >> 31
+    }
+
+    /// A number below `bound`, which must not be zero.
+    mutating func below(_ bound: Int) -> Int {
+        Int(truncatingIfNeeded: next() % UInt64(bound))
+    }
+
+    mutating func bytes(_ count: Int) -> [UInt8] {
+        (0..<count).map { _ in UInt8(truncatingIfNeeded: next()) }
+    }
+}
+
+/// The seed of this run: RELAYD_TEST_SEED, or a new one.
+let testSeed: UInt64 =
+    ProcessInfo.processInfo.environment["RELAYD_TEST_SEED"].flatMap(UInt64.init) ?? .random(in: 0...UInt64.max)
