@@ -1,0 +1,113 @@
+import STUN
+
+/// The long-term credential mechanism of RFC 8489 section 9.2, server side.
+struct Authenticator {
+    /// What an allocation remembers of whoever made it.
+    struct Identity {
+        let username: [UInt8]
+        let quotaName: String
+        let algorithm: PasswordAlgorithm
+        let key: IntegrityKey
+
+        var displayName: String { String(decoding: username, as: UTF8.self) }
+    }
+
+    /// Who sent a request, or what to answer.
+    enum Result {
+        case accepted(Identity, Signature)
+        /// 401 and 438 carry a challenge; 400 does not.
+        case refused(Outcome)
+    }
+
+    private let store: CredentialStore
+    private let realmBytes: [UInt8]
+    private var nonces: NonceMint
+    /// The bytes of PASSWORD-ALGORITHMS as every challenge carries them (RFC 8489 section 14.11).
+    private static let offered: [PasswordAlgorithm] = [.sha256, .md5]
+
+    init(_ configuration: Configuration, at moment: Moment, entropy: inout EntropySource) {
+        store = CredentialStore(configuration)
+        realmBytes = Array(configuration.realm.utf8)
+        var features: NonceMint.Features = .passwordAlgorithms
+        if store.offersUsernameAnonymity { features.insert(.usernameAnonymity) }
+        nonces = NonceMint(
+            features: features, lifetimeSeconds: configuration.nonceLifetimeSeconds,
+            at: moment.monotonic.seconds, entropy: &entropy)
+    }
+
+    /// Checks a request.
+    /// - Parameter owner: the identity behind the living allocation of this five-tuple; its expiry has no say any more,
+    ///   so a call outlives the credential that it was set up with.
+    func authenticate(
+        _ request: borrowing Request, from client: TransportAddress, at moment: Moment, owner: Identity?
+    ) -> Result {
+        guard let kind = request.integrityKind else { return .refused(.unauthenticated) }
+        guard request.hasUsernameOrHash, request.realm != nil, let nonce = request.nonce else {
+            return .refused(.badRequest)
+        }
+        guard let algorithm = chosenAlgorithm(request) else { return .refused(.badRequest) }
+        guard nonces.judge(request.bytes(nonce), from: client, at: moment.monotonic.seconds) == .good else {
+            return .refused(.staleNonce)
+        }
+        guard let username = username(of: request), hasOurRealm(request) else { return .refused(.unauthenticated) }
+
+        if let owner, owner.username == username, owner.algorithm == algorithm,
+            request.message.hasValidIntegrity(kind, key: owner.key)
+        {
+            return .accepted(owner, Signature(kind: kind, key: owner.key))
+        }
+        let isOwner = owner?.username == username
+        for candidate in store.candidates(
+            for: String(decoding: username, as: UTF8.self), at: isOwner ? nil : moment.wallSeconds)
+        {
+            let key = IntegrityKey.longTerm(
+                algorithm, username: candidate.username, realm: store.realm, password: candidate.password)
+            guard request.message.hasValidIntegrity(kind, key: key) else { continue }
+            let identity = Identity(
+                username: username, quotaName: candidate.quotaName, algorithm: algorithm, key: key)
+            return .accepted(identity, Signature(kind: kind, key: key))
+        }
+        return .refused(.unauthenticated)
+    }
+
+    /// Appends REALM, NONCE and PASSWORD-ALGORITHMS.
+    mutating func appendChallenge(
+        for client: TransportAddress, at moment: Moment, entropy: inout EntropySource, to writer: inout MessageWriter
+    ) {
+        writer.append(.realm, text: store.realm)
+        let nonce = nonces.mint(for: client, at: moment.monotonic.seconds, entropy: &entropy)
+        writer.append(.nonce, bytes: unsafe nonce.span.bytes)
+        writer.appendPasswordAlgorithms(Self.offered)
+    }
+
+    /// The algorithm of the key (RFC 8489 section 9.2.4): MD5 when the client says nothing; else both attributes must be
+    /// there, the list must be the one offered, and the choice must be on it, or somebody bid the client down.
+    private func chosenAlgorithm(_ request: borrowing Request) -> PasswordAlgorithm? {
+        switch (request.passwordAlgorithms, request.passwordAlgorithm) {
+        case (nil, nil): return .md5
+        case (let list?, let choice?):
+            guard request.bytes(list).hasSameBytes(as: Self.offered.flatMap { [0, UInt8($0.rawValue), 0, 0] }) else {
+                return nil
+            }
+            return PasswordAlgorithm(rawValue: choice)
+        default: return nil
+        }
+    }
+
+    private func username(of request: borrowing Request) -> [UInt8]? {
+        if let username = request.username { return request.bytes(username).copyBytes() }
+        guard let hash = request.userHash else { return nil }
+        return store.username(hash: hash).map { Array($0.utf8) }
+    }
+
+    private func hasOurRealm(_ request: borrowing Request) -> Bool {
+        guard let realm = request.realm else { return false }
+        return request.bytes(realm).hasSameBytes(as: realmBytes)
+    }
+}
+
+/// How an answer is signed: with the attribute and the key that the request was.
+struct Signature {
+    let kind: IntegrityKind
+    let key: IntegrityKey
+}

@@ -1,0 +1,3 @@
+public import STUN
+
+public typealias ICMPError = ICMPAttribute

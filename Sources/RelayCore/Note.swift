@@ -1,0 +1,54 @@
+public import STUN
+
+/// What an operator may want to read: one line each, never one per packet, never a secret.
+public enum Note: Sendable, Hashable {
+    case allocationCreated(AllocationSummary, lifetimeSeconds: UInt32)
+    case allocationEnded(AllocationSummary, AllocationEnd, AllocationTraffic, ageSeconds: UInt32)
+    case peerDenied(client: TransportAddress, username: String, peer: TransportAddress, rule: String)
+    case quotaReached(client: TransportAddress, username: String, quota: Quota)
+    /// No port of the range is free for this worker.
+    case portsExhausted(family: AddressFamily)
+    /// A relay socket could not be bound.
+    case relayRefused(TransportAddress, reason: String)
+}
+
+/// Who an allocation belongs to and what it holds.
+public struct AllocationSummary: Sendable, Hashable {
+    public let client: TransportAddress
+    /// The local address that the client talks to.
+    public let server: TransportAddress
+    public let username: String
+    /// The relayed transport addresses as the client knows them, IPv4 first.
+    public let relayed: [TransportAddress]
+}
+
+/// Why an allocation ended.
+public enum AllocationEnd: String, Sendable, Hashable {
+    /// Its lifetime ran out.
+    case expired
+    /// The client refreshed it with a lifetime of zero.
+    case released
+    /// The relay stopped.
+    case stopped
+}
+
+/// What an allocation carried, payload bytes only.
+public struct AllocationTraffic: Sendable, Hashable, BitwiseCopyable {
+    public var packetsToPeers: UInt64 = 0
+    public var bytesToPeers: UInt64 = 0
+    public var packetsToClient: UInt64 = 0
+    public var bytesToClient: UInt64 = 0
+
+    mutating func add(_ other: AllocationTraffic) {
+        packetsToPeers &+= other.packetsToPeers
+        bytesToPeers &+= other.bytesToPeers
+        packetsToClient &+= other.packetsToClient
+        bytesToClient &+= other.bytesToClient
+    }
+}
+
+/// The quota that a 486 was given for.
+public enum Quota: String, Sendable, Hashable {
+    case allocationsPerUser = "allocations-per-user"
+    case permissionsPerAllocation = "permissions-per-allocation"
+}

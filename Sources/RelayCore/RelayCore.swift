@@ -1,0 +1,110 @@
+public import STUN
+
+/// The TURN server as a state machine: facts in, effects out.
+///
+/// No sockets, no clock, no randomness of its own, no log. Time, bind results and entropy are arguments: the same seed
+/// and the same script give the same bytes. One instance belongs to one worker's thread.
+public struct RelayCore: ~Copyable {
+    let configuration: Configuration
+    let ledger: RelayLedger
+    let worker: Int
+    var entropy: EntropySource
+    var authenticator: Authenticator
+    var unauthenticated: TokenBuckets
+
+    var slots: [SlotRole] = []
+    var allocations = Pool<Allocation>()
+    var permissions = Pool<Permission>()
+    var channels = Pool<Channel>()
+    /// What each channel carried, by its index in ``channels``: written per packet, so apart from the rest.
+    var traffic: [AllocationTraffic] = []
+    /// The siblings that this core reserved and that nobody claimed yet.
+    var reservations = Pool<Reserved>()
+
+    var clients: FlatTable<ClientKey, UInt32>
+    var outbound: FlatTable<ChannelKey, OutboundRoute>
+    var inbound: FlatTable<PeerKey, InboundRoute>
+    var permitted: FlatTable<PermissionKey, UInt32>
+
+    var relays: [RelayPorts]
+    var timers: TimerWheel
+    var released: ReleasedAnswers
+
+    /// What happened so far.
+    public var counters = Counters()
+
+    /// - Parameters:
+    ///   - ledger: shared by all cores of one relay.
+    ///   - worker: this core's number, which picks its share of the ports.
+    ///   - workers: how many cores share the ports.
+    public init(
+        _ configuration: Configuration, ledger: RelayLedger, worker: Int = 0, of workers: Int = 1,
+        entropy: Entropy = .system, at moment: Moment
+    ) {
+        precondition(worker >= 0 && worker < workers, "a worker's number is below the number of workers")
+        self.configuration = configuration
+        self.ledger = ledger
+        self.worker = worker
+        var source = EntropySource(entropy)
+        authenticator = Authenticator(configuration, at: moment, entropy: &source)
+        unauthenticated = TokenBuckets(
+            ratePerSecond: UInt32(clamping: configuration.unauthenticatedRate),
+            burst: UInt32(clamping: max(1, 2 * configuration.unauthenticatedRate)), seed: source.next())
+        clients = FlatTable(minimumCapacity: 64, seed: source.next())
+        outbound = FlatTable(minimumCapacity: 64, seed: source.next())
+        inbound = FlatTable(minimumCapacity: 64, seed: source.next())
+        permitted = FlatTable(minimumCapacity: 64, seed: source.next())
+        relays = configuration.relayAddresses.map {
+            RelayPorts(address: $0, range: configuration.relayPorts, worker: worker, of: workers)
+        }
+        timers = TimerWheel(start: moment.monotonic)
+        released = ReleasedAnswers()
+        self.entropy = source
+    }
+
+    /// Tells the core of a listener socket and its local address (for a wildcard listener: one of its addresses).
+    public mutating func listen(on slot: SocketSlot, at address: TransportAddress) {
+        setRole(.listener(address), of: slot)
+    }
+
+    /// Counts a datagram that came to an address which nothing can be answered from.
+    public mutating func countUnanswerable() { counters.count(.unanswerable) }
+
+    /// When ``expire(at:into:)`` has something to do next; nothing if no timer runs.
+    public var deadline: Instant? { timers.deadline }
+
+    /// Handles one message that ``classify(_:on:from:)`` called control.
+    public mutating func receive(
+        _ datagram: RawSpan, on slot: SocketSlot, from source: TransportAddress, at moment: Moment,
+        into effects: inout Effects
+    ) {
+        switch role(of: slot) {
+        case .listener:
+            receiveFromClient(datagram, on: slot, from: source, at: moment, into: &effects)
+        case .relay(let allocation, let family):
+            indicateData(datagram, from: source, to: allocation, family, into: &effects)
+        case .unused:
+            counters.count(.noAllocation)
+        }
+    }
+
+    func role(of slot: SocketSlot) -> SlotRole {
+        Int(slot.index) < slots.count ? slots[Int(slot.index)] : .unused
+    }
+
+    mutating func setRole(_ role: SlotRole, of slot: SocketSlot) {
+        while slots.count <= Int(slot.index) { slots.append(.unused) }
+        slots[Int(slot.index)] = role
+    }
+}
+
+/// One relay address with its ports.
+struct RelayPorts {
+    let address: RelayAddress
+    var ports: PortPool
+
+    init(address: RelayAddress, range: ClosedRange<UInt16>, worker: Int, of workers: Int) {
+        self.address = address
+        ports = PortPool(ports: range, worker: worker, of: workers)
+    }
+}

@@ -1,0 +1,96 @@
+import STUN
+import Synchronization
+
+/// What is truly one for all workers: quotas per user, reserved siblings, relayed ports in use.
+///
+/// Touched on the control path only, but for ``isRelayed(_:)``, which a Send indication to a hairpin peer asks
+/// without a lock.
+public final class RelayLedger: Sendable {
+    /// A sibling port that EVEN-PORT reserved, waiting for its token.
+    struct Reservation {
+        let address: TransportAddress
+        let quotaName: String
+        let expires: Instant
+    }
+
+    private struct State {
+        var allocationsByUser: [String: Int] = [:]
+        var reservations: [UInt64: Reservation] = [:]
+    }
+
+    private let state = Mutex(State())
+    private let relayedPorts: [IPAddress: PortBits]
+
+    /// - Parameter relayAddresses: those of the configuration; `isRelayed` knows no others.
+    public init(relayAddresses: [RelayAddress]) {
+        relayedPorts = Dictionary(
+            relayAddresses.map { ($0.address, PortBits()) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// Counts one more allocation of a user, unless `limit` is reached (0: none).
+    func admit(user: String, limit: Int) -> Bool {
+        state.withLock { state in
+            let count = state.allocationsByUser[user, default: 0]
+            guard limit == 0 || count < limit else { return false }
+            state.allocationsByUser[user] = count + 1
+            return true
+        }
+    }
+
+    /// Counts one allocation of a user less.
+    func dismiss(user: String) {
+        state.withLock { state in
+            let count = state.allocationsByUser[user, default: 0]
+            precondition(count > 0, "an allocation ended that was never admitted")
+            state.allocationsByUser[user] = count == 1 ? nil : count - 1
+        }
+    }
+
+    func reserve(_ token: UInt64, _ reservation: Reservation) {
+        state.withLock { $0.reservations[token] = reservation }
+    }
+
+    /// Takes a reservation out, if the token is known, the user is the one who made it, and its time has not run out.
+    func claim(_ token: UInt64, quotaName: String, at now: Instant) -> Reservation? {
+        state.withLock { state in
+            guard let found = state.reservations[token], found.quotaName == quotaName, now < found.expires else {
+                return nil
+            }
+            state.reservations[token] = nil
+            return found
+        }
+    }
+
+    /// Takes a reservation out whose time has run out; false if somebody claimed it.
+    func lapse(_ token: UInt64) -> Bool {
+        state.withLock { $0.reservations.removeValue(forKey: token) != nil }
+    }
+
+    /// Whether `address` is a relayed transport address in use, of whichever worker.
+    func isRelayed(_ address: TransportAddress) -> Bool {
+        relayedPorts[address.ip]?.contains(address.port) ?? false
+    }
+
+    func markRelayed(_ address: TransportAddress, _ isInUse: Bool) {
+        relayedPorts[address.ip]?.set(address.port, isInUse)
+    }
+}
+
+/// A set of ports that any worker reads without a lock: 8 KiB.
+private final class PortBits: Sendable {
+    private let words = InlineArray<1024, Atomic<UInt64>> { _ in Atomic(0) }
+
+    func contains(_ port: UInt16) -> Bool {
+        words[Int(port >> 6)].load(ordering: .relaxed) & Self.mask(port) != 0
+    }
+
+    func set(_ port: UInt16, _ isSet: Bool) {
+        if isSet {
+            words[Int(port >> 6)].bitwiseOr(Self.mask(port), ordering: .relaxed)
+        } else {
+            words[Int(port >> 6)].bitwiseAnd(~Self.mask(port), ordering: .relaxed)
+        }
+    }
+
+    private static func mask(_ port: UInt16) -> UInt64 { 1 << UInt64(port & 63) }
+}

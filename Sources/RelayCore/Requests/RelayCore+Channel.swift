@@ -1,0 +1,116 @@
+import STUN
+
+extension RelayCore {
+    /// RFC 8656 section 12.2.
+    mutating func bindChannel(
+        _ request: borrowing Request, _ exchange: Exchange, _ index: UInt32, into effects: inout Effects
+    ) {
+        guard let rawNumber = request.channelNumber, let named = request.firstPeer, named.port != 0,
+            let number = ChannelNumber(rawNumber, in: configuration.channelNumbers)
+        else { return refuse(exchange, .badRequest, into: &effects) }
+        let peer = internalise(named)
+        guard mayReach(peer, .exactPort, exchange, index, into: &effects),
+            let relay = allocations[index][peer.family]
+        else { return }
+
+        let byNumber = channel(exchange.key, number)
+        let byPeer = inbound.find(PeerKey(relay: relay.slot, peer: peer)).map { inbound[$0].channelIndex }
+        // Neither the number nor the peer may belong to somebody else, not even in the cool-down.
+        guard byNumber == byPeer else { return refuse(exchange, .badRequest, into: &effects) }
+        guard hasRoom(forPermissions: [peer], exchange, index, into: &effects) else { return }
+
+        let expires = exchange.now.advanced(bySeconds: RFC8656.channelSeconds)
+        if let byNumber {
+            channels[byNumber].expires = expires
+        } else {
+            createChannel(number, peer, relay.slot, exchange, index, until: expires)
+        }
+        permit(peer.ip, index, at: exchange.now, into: &effects)
+        succeed(exchange, into: &effects) { _ in }
+    }
+
+    private func channel(_ client: ClientKey, _ number: ChannelNumber) -> UInt32? {
+        outbound.find(ChannelKey(client: client.client, listener: client.listener, channel: number.rawValue))
+            .map { outbound[$0].channelIndex }
+    }
+
+    private mutating func createChannel(
+        _ number: ChannelNumber, _ peer: TransportAddress, _ relay: SocketSlot, _ exchange: Exchange,
+        _ index: UInt32, until expires: Instant
+    ) {
+        let handle = channels.insert(
+            Channel(allocation: index, relay: relay, number: number, peer: peer, expires: expires))
+        while traffic.count <= Int(handle.index) { traffic.append(AllocationTraffic()) }
+        traffic[Int(handle.index)] = AllocationTraffic()
+        let isNew =
+            outbound.insert(
+                ChannelKey(client: exchange.client, listener: exchange.listener, channel: number.rawValue),
+                OutboundRoute(peer: peer, relay: relay, channelIndex: handle.index, isActive: false))
+            && inbound.insert(
+                PeerKey(relay: relay, peer: peer),
+                InboundRoute(
+                    client: exchange.client, listener: exchange.listener, channel: number,
+                    channelIndex: handle.index, isActive: false))
+        precondition(isNew, "a channel that was there already")
+        allocations[index][peer.family]?.channels.append(handle.index)
+        timers.schedule(
+            TimerToken.channel(handle).rawValue, at: expires)
+    }
+
+    /// Makes a channel forward, or prolongs its lease. Its binding and its permission must be alive.
+    mutating func activate(_ channel: UInt32, into effects: inout Effects) {
+        let binding = channels[channel]
+        guard let permission = permission(of: binding.allocation, binding.peer.ip) else { return }
+        let until = min(binding.expires, permissions[permission].expires)
+        let id = RouteID(index: channel)
+        guard !binding.isActive else { return effects.append(.route(.renew(id, until: until))) }
+        setActive(channel, true)
+        let allocation = allocations[binding.allocation]
+        guard let relay = allocation[binding.peer.family] else { return }
+        effects.append(
+            .route(
+                .install(
+                    Route(
+                        id: id, client: allocation.client, server: allocation.server, channel: binding.number,
+                        relay: relay.address, peer: binding.peer, until: until))))
+    }
+
+    /// Stops a channel from forwarding.
+    mutating func deactivate(_ channel: UInt32, into effects: inout Effects) {
+        guard channels[channel].isActive else { return }
+        setActive(channel, false)
+        effects.append(.route(.remove(RouteID(index: channel))))
+    }
+
+    private mutating func setActive(_ channel: UInt32, _ isActive: Bool) {
+        channels[channel].isActive = isActive
+        if isActive { counters.channels += 1 } else { counters.channels -= 1 }
+        let keys = routeKeys(of: channel)
+        guard let out = outbound.find(keys.outbound), let back = inbound.find(keys.inbound) else {
+            preconditionFailure("a channel without its routes")
+        }
+        outbound[out].isActive = isActive
+        inbound[back].isActive = isActive
+    }
+
+    /// Forgets a channel; its number and its peer are free.
+    mutating func removeChannel(_ channel: UInt32, into effects: inout Effects) {
+        deactivate(channel, into: &effects)
+        let keys = routeKeys(of: channel)
+        outbound.remove(keys.outbound)
+        inbound.remove(keys.inbound)
+        let binding = channels.remove(at: channel)
+        allocations[binding.allocation].traffic.add(traffic[Int(channel)])
+        allocations[binding.allocation][binding.peer.family]?.channels.removeAll { $0 == channel }
+    }
+
+    private func routeKeys(of channel: UInt32) -> (outbound: ChannelKey, inbound: PeerKey) {
+        let binding = channels[channel]
+        let allocation = allocations[binding.allocation]
+        return (
+            ChannelKey(
+                client: allocation.client, listener: allocation.listener, channel: binding.number.rawValue),
+            PeerKey(relay: binding.relay, peer: binding.peer)
+        )
+    }
+}
