@@ -1,0 +1,71 @@
+/// What a plane said when it was asked whether it can run on this host.
+public enum PlaneProbe: Sendable, Equatable {
+    /// It can; in a person's words, what it will do ("epoll, recvmmsg and sendmmsg, GRO, GSO").
+    case usable(String)
+    case refused(PlaneError)
+}
+
+/// Which planes run, in which order, and why the others do not: a pure function of what was asked and what the probes
+/// said.
+public struct PlaneChoice: Sendable, Equatable {
+    /// A plane and what its probe said.
+    public struct Candidate: Sendable, Equatable {
+        public let name: String
+        public let probe: PlaneProbe
+
+        public init(name: String, probe: PlaneProbe) {
+            self.name = name
+            self.probe = probe
+        }
+    }
+
+    /// Why one plane was passed over.
+    public struct Refusal: Sendable, Equatable {
+        public let name: String
+        public let reason: PlaneError
+    }
+
+    /// The plane that runs, and what it will do.
+    public let chosen: String
+    public let promise: String
+    /// The usable planes behind it, in the order in which they take over if it fails while running.
+    public let fallbacks: [String]
+    public let refusals: [Refusal]
+
+    /// Chooses among `candidates`, which stand in the order of preference.
+    ///
+    /// - Parameters:
+    ///   - candidates: every plane of this build, the best first.
+    ///   - requested: a plane by name, which then runs or nothing does; nil for the first usable one.
+    public static func choose(
+        among candidates: [Candidate], requested: String?
+    ) throws(PlaneError) -> PlaneChoice {
+        var usable: [(name: String, promise: String)] = []
+        var refusals: [Refusal] = []
+        for candidate in candidates {
+            switch candidate.probe {
+            case .usable(let promise): usable.append((candidate.name, promise))
+            case .refused(let reason): refusals.append(Refusal(name: candidate.name, reason: reason))
+            }
+        }
+        guard let requested else {
+            guard let first = usable.first else {
+                throw PlaneError(
+                    what: "No data plane can run here",
+                    why: refusals.map { "\($0.name): \($0.reason)" }.joined(separator: "; "),
+                    mend: "Mend one of these; relayd doctor shows them one by one.")
+            }
+            return PlaneChoice(
+                chosen: first.name, promise: first.promise, fallbacks: usable.dropFirst().map(\.name),
+                refusals: refusals)
+        }
+        if let refusal = refusals.first(where: { $0.name == requested }) { throw refusal.reason }
+        guard let found = usable.first(where: { $0.name == requested }) else {
+            throw PlaneError(
+                what: "There is no data plane called \(requested)",
+                why: "this build has \(candidates.map(\.name).joined(separator: ", "))",
+                mend: "Choose one of them, or auto.")
+        }
+        return PlaneChoice(chosen: found.name, promise: found.promise, fallbacks: [], refusals: [])
+    }
+}

@@ -1,0 +1,97 @@
+public import RelayCore
+
+extension Worker {
+    /// How often the counters are shown to others while they change.
+    @usableFromInline static var publishIntervalMilliseconds: UInt64 { 100 }
+
+    /// How many ICMP errors a turn handles: whoever provokes them faster must not hold up the packets.
+    @usableFromInline static var reportsPerTurn: Int { 64 }
+
+    /// The one loop. Inlinable, so that it specialises inside each plane's module: the calls into the IO cost nothing.
+    ///
+    /// A turn: receive a batch; read the clock once; classify each datagram and forward at once what has a route; then
+    /// the control messages of the batch; then ICMP reports; then timers; flush; then look into the inbox.
+    @inlinable
+    public mutating func drive<IO: DatagramIO & ~Copyable>(_ io: inout IO) throws(PlaneError) -> Departure {
+        for slot in sockets.slots { try io.attach(slot, of: sockets) }
+        link.publish(WorkerSnapshot(core: core.counters, plane: io.counters))
+        while true {
+            let count = try io.receive(until: nextDeadline)
+            let moment = io.now()
+            for index in 0..<count { relay(index, through: &io) }
+            if !controls.isEmpty { answer(through: &io, at: moment) }
+            for _ in 0..<Self.reportsPerTurn {
+                guard let report = io.nextReport() else { break }
+                core.report(report.error, from: report.peer, on: report.slot, into: &effects)
+                perform(through: &io, at: moment)
+            }
+            var isChanged = count > 0
+            if let deadline = core.deadline, deadline <= moment.monotonic {
+                isChanged = true
+                core.expire(at: moment, into: &effects)
+                perform(through: &io, at: moment)
+            }
+            try io.flush()
+            recycleSlots()
+            publishIfDue(io.counters, at: moment.monotonic, isChanged: isChanged)
+            if link.hasMail, let departure = openMail(through: &io, at: moment) { return departure }
+        }
+    }
+
+    /// Forwards one datagram, or puts it aside for the core, or forgets it.
+    @inlinable @inline(__always)
+    mutating func relay<IO: DatagramIO & ~Copyable>(_ index: Int, through io: inout IO) {
+        let arrival = io.arrival(index)
+        guard let slot = slot(of: arrival, through: &io) else {
+            core.countUnanswerable()
+            return io.release(index)
+        }
+        switch core.classify(io.bytes(index), on: slot, from: arrival.source) {
+        case .forward(let hop): io.forward(index, hop)
+        case .control: controls.append(index)
+        case .drop: io.release(index)
+        }
+    }
+
+    /// Hands the control messages of the batch to the core, each with its effects before the next.
+    @inlinable
+    mutating func answer<IO: DatagramIO & ~Copyable>(through io: inout IO, at moment: Moment) {
+        for position in controls.indices {
+            let index = controls[position]
+            let arrival = io.arrival(index)
+            if let slot = slot(of: arrival, through: &io) {
+                core.receive(io.bytes(index), on: slot, from: arrival.source, at: moment, into: &effects)
+            }
+            io.release(index)
+            perform(through: &io, at: moment)
+        }
+        controls.removeAll(keepingCapacity: true)
+    }
+
+    /// The slot that stands for the local address which a datagram was sent to; nothing where none can.
+    @inlinable @inline(__always)
+    mutating func slot<IO: DatagramIO & ~Copyable>(of arrival: Arrival, through io: inout IO) -> SocketSlot? {
+        guard let destination = arrival.destination else { return arrival.slot }
+        return vantage(of: arrival.slot, at: destination, through: &io)
+    }
+
+    /// When `receive` must return without traffic.
+    @inlinable
+    var nextDeadline: Instant? {
+        guard let publishesAt else { return core.deadline }
+        guard let deadline = core.deadline else { return publishesAt }
+        return min(deadline, publishesAt)
+    }
+
+    /// Shows the counters to others, at most every 100 ms, and once more after the last change.
+    @inlinable
+    mutating func publishIfDue(_ plane: @autoclosure () -> PlaneCounters, at now: Instant, isChanged: Bool) {
+        if let due = publishesAt {
+            guard due <= now else { return }
+            publishesAt = nil
+            link.publish(WorkerSnapshot(core: core.counters, plane: plane()))
+        } else if isChanged {
+            publishesAt = now.advanced(byMilliseconds: Self.publishIntervalMilliseconds)
+        }
+    }
+}

@@ -1,0 +1,171 @@
+import Foundation
+import RelayCore
+import STUN
+import Synchronization
+import Testing
+
+@testable import RelayWorker
+
+/// What a worker is told by others.
+@Suite struct MailTests {
+    @Test func aStopAnswersWhatCameBeforeItAndEndsTheAllocations() throws {
+        let rig = try Rig(conditions: Self.oneBatch)
+        let clients = (1...3).map { rig.client($0) }
+        clients[0].demand(.allocate())
+        clients[1].demand(.allocate()) {
+            clients[2].transmit(clients[2].encode(.binding, clients[2].newTransactionID()))
+            rig.world.after(milliseconds: 1) { rig.link.stop() }
+        }
+        try rig.run()
+        try rig.world.settle()
+        #expect(clients[2].answers.count == 1)
+        #expect(rig.relay.notes.ended.map(\.reason) == [.stopped, .stopped])
+        rig.expectNoProblems()
+    }
+
+    /// What happens within 10 ms is there when the next turn begins.
+    private static var oneBatch: Conditions {
+        var conditions = Conditions()
+        conditions.batchingMicroseconds = 10_000...10_000
+        return conditions
+    }
+
+    @Test func aSwapKeepsEverything() throws {
+        let rig = try Rig()
+        let second = SimulatedPlane(rig.world, rig.link, name: "second")
+        let client = rig.client(1)
+        let peer = SimulatedPeer(rig.world, at: .peer(1))
+        client.demand(.allocate())
+        client.demand(.bind(0x4000, peer.address)) {
+            guard let relayed = client.relayed else { return rig.world.violate("no allocation") }
+            let out = rig.world.payloads.open(to: peer.address, seenFrom: relayed)
+            let back = rig.world.payloads.open(to: client.address, seenFrom: peer.address)
+            for number in 0..<50 {
+                rig.world.after(milliseconds: number) {
+                    let payloads = [out, back].map { Payload(flow: $0, number: UInt32(number)) }
+                    for payload in payloads { rig.world.payloads.expect(payload) }
+                    client.send(payloads[0].bytes, channel: 0x4000)
+                    peer.send(payloads[1].bytes, to: relayed)
+                    if number == 20 { rig.link.swap(to: second) }
+                }
+            }
+            rig.world.after(milliseconds: 100) { rig.link.stop() }
+        }
+        var worker = try rig.relay.worker(link: rig.link)
+        var events: [String] = []
+        let ending = worker.work(on: [rig.plane]) { events.append("\($0)") }
+        #expect(ending == .stopped)
+        #expect(
+            events == [
+                "started(plane: \"simulated\")", "started(plane: \"second\")",
+                "ended(RelayWorker.WorkerEnding.stopped)",
+            ])
+        #expect(rig.world.payloads.arrivedCount == 100 && rig.world.payloads.unaccounted.isEmpty)
+        #expect(rig.relay.notes.createdCount == 1 && rig.relay.notes.ended.map(\.reason) == [.stopped])
+        #expect(rig.world.violations.isEmpty && rig.world.sockets.violations.isEmpty)
+    }
+
+    @Test func theSnapshotIsOfThePlaneThatRuns() throws {
+        let rig = try Rig()
+        var snapshots: [WorkerSnapshot] = []
+        rig.client(1).demand(.binding)
+        rig.world.after(milliseconds: 200) {
+            snapshots.append(rig.link.snapshot)
+            rig.link.swap(to: SimulatedPlane(rig.world, rig.link, name: "second"))
+        }
+        rig.world.after(milliseconds: 210) {
+            snapshots.append(rig.link.snapshot)
+            rig.link.stop()
+        }
+        var worker = try rig.relay.worker(link: rig.link)
+        #expect(worker.work(on: [rig.plane]) { _ in } == .stopped)
+        #expect(snapshots.map(\.plane.receivedDatagrams) == [1, 0])
+        #expect(snapshots.map { $0.core[.binding, .success] } == [1, 1])
+        #expect(rig.world.violations.isEmpty)
+    }
+
+    /// The letter comes with the last of ten Allocates: all of them are answered by the plane that leaves.
+    @Test func aSwapWaitsForTheControlsOfItsTurn() throws {
+        let rig = try Rig(conditions: Self.oneBatch)
+        let clients = (1...10).map { rig.client($0) }
+        for client in clients { client.transmit(client.encode(.binding, client.newTransactionID())) }
+        rig.world.after(milliseconds: 1) { rig.link.swap(to: rig.plane) }
+        var worker = try rig.relay.worker(link: rig.link)
+        guard case .swap = try rig.plane.run(&worker) else {
+            Issue.record("the worker did not leave")
+            return
+        }
+        #expect(rig.world.steps == 1)
+        #expect(rig.plane.queuedCount == 10 && rig.world.tally.transmitted == 20)
+        #expect(rig.world.violations.isEmpty)
+    }
+
+    @Test func ofManySwapsTheLastCounts() throws {
+        let rig = try Rig()
+        for number in 0..<100 { rig.link.swap(to: SimulatedPlane(rig.world, rig.link, name: "plane \(number)")) }
+        var worker = try rig.relay.worker(link: rig.link)
+        guard case .swap(let next) = try rig.plane.run(&worker) else {
+            Issue.record("the worker did not leave")
+            return
+        }
+        #expect(next.name == "plane 99")
+        #expect(!rig.link.hasMail)
+    }
+
+    @Test func aStopBeatsASwap() throws {
+        let rig = try Rig()
+        rig.link.stop()
+        rig.link.swap(to: rig.plane)
+        try rig.run()
+        #expect(rig.plane.runs == 1)
+        rig.expectNoProblems()
+    }
+
+    @Test func theWakeDescriptorIsReadableWhileThereIsMail() throws {
+        let link = try WorkerLink()
+        #expect(!isReadable(link.wakeDescriptor))
+        link.stop()
+        link.stop()
+        #expect(link.hasMail && isReadable(link.wakeDescriptor))
+        #expect(link.takeMail().count == 2)
+        #expect(!link.hasMail && !isReadable(link.wakeDescriptor))
+    }
+
+    /// A signal that outlives its letter would keep the worker awake for ever.
+    @Test func noSignalIsLeftBehindByAConcurrentSender() throws {
+        let link = try WorkerLink()
+        let rounds = 600
+        let (begun, sent) = (RoundCount(), RoundCount())
+        Thread.detachNewThread {
+            for round in 1...rounds {
+                begun.wait(for: round)
+                link.stop()
+                sent.value.store(round, ordering: .releasing)
+            }
+        }
+        var stale = 0
+        for round in 1...rounds {
+            begun.value.store(round, ordering: .releasing)
+            while link.takeMail().isEmpty {}
+            sent.wait(for: round)
+            if isReadable(link.wakeDescriptor) {
+                stale += 1
+                WakeDescriptor.drain(link.wakeDescriptor)
+            }
+        }
+        #expect(stale == 0)
+    }
+
+    private final class RoundCount: Sendable {
+        let value = Atomic(0)
+
+        func wait(for round: Int) {
+            while value.load(ordering: .acquiring) < round { sched_yield() }
+        }
+    }
+
+    private func isReadable(_ descriptor: Int32) -> Bool {
+        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        return poll(&entry, 1, 0) == 1
+    }
+}
