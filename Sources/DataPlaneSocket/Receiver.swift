@@ -1,0 +1,66 @@
+// Unsafe because: `recvmmsg` takes arrays of headers that point to names, vectors and control messages. All of them
+// are allocated here, live as long as this value, and are indexed under a check.
+import CLinux
+import Glibc
+
+/// The headers for receiving: one for each buffer of the packet memory, each pointing to its own buffer for good.
+@safe struct Receiver: ~Copyable {
+    private static let count = PacketMemory.bufferCount
+    private static let controlByteCount = Int(CLINUX_ARRIVAL_CONTROL_BYTES)
+
+    private let headers: UnsafeMutablePointer<clinux_message>
+    private let vectors: UnsafeMutablePointer<iovec>
+    private let names: UnsafeMutablePointer<sockaddr_in6>
+    private let controls: UnsafeMutableRawPointer
+
+    /// `memory` must live as long as this value.
+    init(into memory: borrowing PacketMemory) {
+        unsafe headers = .allocate(capacity: Self.count)
+        unsafe vectors = .allocate(capacity: Self.count)
+        unsafe names = .allocate(capacity: Self.count)
+        unsafe controls = .allocate(byteCount: Self.count * Self.controlByteCount, alignment: 16)
+        unsafe names.initialize(repeating: sockaddr_in6(), count: Self.count)
+        for index in 0..<Self.count {
+            let buffer = unsafe memory.address(
+                of: PacketMemory.offset(ofBuffer: index), byteCount: PacketMemory.bufferByteCount)
+            unsafe (vectors + index).initialize(
+                to: iovec(iov_base: buffer, iov_len: PacketMemory.bufferByteCount))
+            var header = unsafe clinux_message()
+            unsafe header.header.msg_name = UnsafeMutableRawPointer(names + index)
+            unsafe header.header.msg_iov = vectors + index
+            unsafe header.header.msg_iovlen = 1
+            unsafe header.header.msg_control = controls + index * Self.controlByteCount
+            unsafe (headers + index).initialize(to: header)
+        }
+    }
+
+    deinit {
+        unsafe headers.deallocate()
+        unsafe vectors.deallocate()
+        unsafe names.deallocate()
+        unsafe controls.deallocate()
+    }
+
+    /// Receives at most `limit` datagrams into the buffers from `first` on, without waiting.
+    /// - Returns: how many, or the negated `errno`.
+    mutating func receive(from descriptor: Int32, at first: Int, limit: Int) -> Int {
+        precondition(first >= 0 && limit > 0 && first <= Self.count - limit)
+        for index in first..<first + limit {
+            unsafe headers[index].header.msg_namelen = UInt32(MemoryLayout<sockaddr_in6>.size)
+            unsafe headers[index].header.msg_controllen = Self.controlByteCount
+        }
+        return Int(unsafe clinux_receive_batch(descriptor, headers + first, UInt32(limit)))
+    }
+
+    /// What came with the datagram in buffer `index`: its source, its control messages, its bytes.
+    func message(_ index: Int) -> (source: clinux_address, arrival: clinux_arrival, byteCount: Int, isTruncated: Bool) {
+        precondition(index >= 0 && index < Self.count)
+        let flags = unsafe headers[index].header.msg_flags
+        return (
+            source: unsafe clinux_read_name(names + index),
+            arrival: unsafe clinux_read_control(&headers[index].header),
+            byteCount: Int(unsafe headers[index].byte_count),
+            isTruncated: flags & Int32(MSG_TRUNC) != 0
+        )
+    }
+}

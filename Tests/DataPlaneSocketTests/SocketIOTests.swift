@@ -1,0 +1,241 @@
+import CLinux
+import DataPlaneSocket
+import RelayCore
+import RelayWorker
+import STUN
+import Testing
+
+/// What the seam promises besides relaying.
+@Suite(.serialized) struct SocketIOTests {
+    @Test func aSignalWakesAWaitWithoutEnd() throws {
+        let relay = try TestRelay()
+        _ = try relay.listen(at: "127.0.0.1")
+        WakeDescriptor.signal(relay.wakeDescriptor)
+        #expect(try relay.io.receive(until: nil) == 0)
+    }
+
+    @Test func aPastDeadlineDoesNotWait() throws {
+        let relay = try TestRelay()
+        _ = try relay.listen(at: "127.0.0.1")
+        #expect(try relay.io.receive(until: Instant(nanoseconds: 0)) == 0)
+    }
+
+    @Test(arguments: AddressFamily.allCases)
+    func anUnreachablePortIsReported(_ family: AddressFamily) throws {
+        let relay = try TestRelay()
+        let slot = try relay.openRelay(at: family.loopback)
+        let closed = try { try TestSocket(family.loopback).address }()
+        let peer = try TestSocket(family.loopback)
+        relay.io.send(([1, 2, 3] as [UInt8]).span.bytes, from: slot, to: closed, dontFragment: false)
+        try relay.io.flush()
+        try relay.turn()
+        let report = relay.io.nextReport()
+        #expect(report?.slot == slot)
+        #expect(report?.peer == closed)
+        let expected = family == .ipv4 ? ICMPError(type: 3, code: 3, data: 0) : ICMPError(type: 1, code: 4, data: 0)
+        #expect(report?.error == expected)
+        #expect(relay.io.nextReport() == nil)
+        relay.io.send(([4] as [UInt8]).span.bytes, from: slot, to: peer.address, dontFragment: false)
+        try relay.io.flush()
+        #expect(peer.receive()?.bytes == [4])
+    }
+
+    @Test func aReadErrorNoLongerWakes() throws {
+        let relay = try TestRelay()
+        let slot = try relay.openRelay(at: "127.0.0.1")
+        let closed = try { try TestSocket().address }()
+        let epoll = clinux_epoll_create()
+        defer { _ = clinux_close(epoll) }
+        var event = epoll_event()
+        #expect(clinux_epoll_add(epoll, relay.sockets[slot].descriptor, 1) == 0)
+        relay.io.send(([0] as [UInt8]).span.bytes, from: slot, to: closed, dontFragment: false)
+        try relay.io.flush()
+        #expect(clinux_epoll_wait(epoll, &event, 1, 0, true) == 1)
+        try relay.turn()
+        #expect(clinux_epoll_wait(epoll, &event, 1, 0, true) == 0)
+    }
+
+    @Test func aPendingErrorDoesNotCostTheNextDatagram() throws {
+        let relay = try TestRelay()
+        let slot = try relay.openRelay(at: "127.0.0.1")
+        let closed = try { try TestSocket().address }()
+        let peer = try TestSocket()
+        for round in 0..<10 {
+            relay.io.send(([0] as [UInt8]).span.bytes, from: slot, to: closed, dontFragment: false)
+            try relay.io.flush()
+            relay.io.send([UInt8(round)].span.bytes, from: slot, to: peer.address, dontFragment: false)
+            try relay.io.flush()
+        }
+        #expect(peer.receiveAll().map(\.bytes) == (0..<10).map { [UInt8($0)] })
+        #expect(relay.io.counters.sendRefused == 0)
+    }
+
+    @Test func reportsOfASocketThatWentAreForgotten() throws {
+        let relay = try TestRelay()
+        let slot = try relay.openRelay(at: "127.0.0.1")
+        let closed = try { try TestSocket().address }()
+        relay.io.send(([0] as [UInt8]).span.bytes, from: slot, to: closed, dontFragment: false)
+        try relay.io.flush()
+        try relay.turn()
+        relay.close(slot)
+        #expect(relay.io.nextReport() == nil)
+    }
+
+    @Test func aBatchOutlivesItsSocket() throws {
+        let relay = try TestRelay()
+        let slot = try relay.openRelay(at: "127.0.0.1")
+        let peer = try TestSocket()
+        for value in 0..<3 { peer.send([UInt8(value), 9], to: relay.address(of: slot)) }
+        #expect(try relay.io.receive(until: relay.io.now().monotonic.advanced(bySeconds: 2)) == 3)
+        relay.close(slot)
+        for value in 0..<3 {
+            #expect(relay.io.arrival(value).slot == slot)
+            #expect(relay.io.arrival(value).source == peer.address)
+            #expect(relay.io.payload(value) == [UInt8(value), 9])
+            relay.io.release(value)
+        }
+    }
+
+    @Test func whatWasNotPresentedGoesWithItsSocket() throws {
+        let relay = try TestRelay()
+        let slot = try relay.openRelay(at: "127.0.0.1")
+        let peer = try TestSocket()
+        for _ in 0..<3 {
+            peer.send([UInt8](repeating: 1, count: 400), to: relay.address(of: slot), segment: 10)
+        }
+        let presented = try relay.io.receive(until: relay.io.now().monotonic.advanced(bySeconds: 2))
+        #expect((1...64).contains(presented))
+        relay.close(slot)
+        let successor = try relay.openRelay(at: "127.0.0.1")
+        #expect(successor == slot)
+        #expect(try relay.io.receive(until: Instant(nanoseconds: 0)) == 0)
+    }
+
+    @Test func aBufferOfManySegmentsIsPresentedInBatches() throws {
+        let relay = try TestRelay()
+        let slot = try relay.openRelay(at: "127.0.0.1")
+        let peer = try TestSocket()
+        let numbers = (0..<60).map { UInt8($0) }
+        for _ in 0..<3 { peer.send(numbers, to: relay.address(of: slot), segment: 1) }
+        var values: [UInt8] = []
+        for _ in 0..<10 where values.count < 180 {
+            let count = try relay.io.receive(until: relay.io.now().monotonic.advanced(byMilliseconds: 100))
+            #expect(count <= 64)
+            for index in 0..<count { values += relay.io.payload(index) }
+        }
+        #expect(values == numbers + numbers + numbers)
+    }
+
+    @Test func aBusyListenerDoesNotStarveRelaySockets() throws {
+        let relay = try TestRelay()
+        let listener = try relay.listen(at: "127.0.0.1")
+        let slot = try relay.openRelay(at: "127.0.0.1")
+        let client = try TestSocket()
+        for _ in 0..<500 { client.send([1], to: relay.address(of: listener)) }
+        client.send([2], to: relay.address(of: slot))
+        let count = try relay.io.receive(until: nil)
+        #expect((0..<count).contains { relay.io.arrival($0).slot == slot })
+        #expect((0..<count).contains { relay.io.arrival($0).slot == listener })
+    }
+
+    @Test func busyRelaySocketsDoNotStarveTheListenerOrEachOther() throws {
+        let relay = try TestRelay()
+        let listener = try relay.listen(at: "127.0.0.1")
+        let busy = try (0..<10).map { _ in try relay.openRelay(at: "127.0.0.1") }
+        let client = try TestSocket()
+        for slot in busy { for _ in 0..<100 { client.send([1], to: relay.address(of: slot)) } }
+        client.send([2], to: relay.address(of: listener))
+        var seen: Set<UInt32> = []
+        for _ in 0..<4 {
+            let count = try relay.io.receive(until: nil)
+            for index in 0..<count { seen.insert(relay.io.arrival(index).slot.index) }
+        }
+        #expect(seen.count == busy.count + 1)
+    }
+
+    @Test func aThousandSocketsComeAndGo() throws {
+        try SystemSockets.raiseDescriptorLimit()
+        let relay = try TestRelay(bufferBytes: nil)
+        let peer = try TestSocket()
+        for round in 0..<2 {
+            let slots = try (0..<1_000).map { _ in try relay.openRelay(at: "127.0.0.1") }
+            #expect(Set(slots.map(\.index)).count == 1_000)
+            for slot in slots { peer.send([UInt8(round)], to: relay.address(of: slot)) }
+            var seen: Set<UInt32> = []
+            for _ in 0..<1_000 where seen.count < 1_000 {
+                let count = try relay.io.receive(until: relay.io.now().monotonic.advanced(byMilliseconds: 20))
+                for index in 0..<count {
+                    #expect(relay.io.payload(index) == [UInt8(round)])
+                    seen.insert(relay.io.arrival(index).slot.index)
+                }
+            }
+            #expect(seen.count == 1_000)
+            for slot in slots { relay.close(slot) }
+        }
+        #expect(try relay.io.receive(until: Instant(nanoseconds: 0)) == 0)
+    }
+
+    @Test func everyDropOfTheKernelIsCounted() throws {
+        let relay = try TestRelay(bufferBytes: 8_000)
+        let slot = try relay.openRelay(at: "127.0.0.1")
+        let peer = try TestSocket()
+        for _ in 0..<200 { peer.send([UInt8](repeating: 0, count: 500), to: relay.address(of: slot)) }
+        var received = 0
+        for _ in 0..<20 { received += try relay.io.receive(until: Instant(nanoseconds: 0)) }
+        #expect(received < 200)
+        // The total comes with the next datagram that finds room.
+        peer.send([1], to: relay.address(of: slot))
+        #expect(try relay.io.receive(until: relay.io.now().monotonic.advanced(bySeconds: 2)) == 1)
+        #expect(relay.io.counters.receiveQueueDrops == UInt64(200 - received))
+    }
+
+    @Test func moreThanTheQueueHoldsGoesOut() throws {
+        let relay = try TestRelay()
+        let slot = try relay.openRelay(at: "127.0.0.1")
+        let peer = try TestSocket()
+        for value in 0..<300 {
+            relay.io.send([UInt8(value & 0xFF)].span.bytes, from: slot, to: peer.address, dontFragment: false)
+        }
+        let large = [UInt8](repeating: 5, count: 60_000)
+        for _ in 0..<10 { relay.io.send(large.span.bytes, from: slot, to: peer.address, dontFragment: false) }
+        try relay.io.flush()
+        let arrived = peer.receiveAll().map(\.bytes)
+        #expect(arrived.prefix(300).elementsEqual((0..<300).map { [UInt8($0 & 0xFF)] }))
+        #expect(arrived.dropFirst(300).elementsEqual([[UInt8]](repeating: large, count: 10)))
+    }
+
+    @Test func anImpossibleDestinationDoesNotEndSegmentation() throws {
+        let relay = try TestRelay()
+        let slot = try relay.openRelay(at: "127.0.0.1")
+        let peer = try TestSocket()
+        let payload = [UInt8](repeating: 3, count: 50)
+        for destination in [TransportAddress("127.0.0.1", 0), peer.address] {
+            for _ in 0..<4 { relay.io.send(payload.span.bytes, from: slot, to: destination, dontFragment: false) }
+        }
+        try relay.io.flush()
+        #expect(relay.io.counters.sendRefused == 4)
+        #expect(relay.io.counters.segmentationRefused == 0)
+        #expect(peer.receiveAll().map(\.bytes) == [[UInt8]](repeating: payload, count: 4))
+        let calls = relay.io.counters.sendCalls
+        for _ in 0..<4 { relay.io.send(payload.span.bytes, from: slot, to: peer.address, dontFragment: false) }
+        try relay.io.flush()
+        #expect(relay.io.counters.sendCalls == calls + 1)
+    }
+
+    @Test func theWrongFamilyIsRefusedNotSent() throws {
+        let relay = try TestRelay()
+        let slot = try relay.openRelay(at: "127.0.0.1")
+        relay.io.send(([1] as [UInt8]).span.bytes, from: slot, to: TransportAddress("::1", 9), dontFragment: false)
+        try relay.io.flush()
+        #expect(relay.io.counters.sendRefused == 1)
+        #expect(relay.io.counters.sendCalls == 0)
+    }
+
+    @Test func theProbeSaysWhatItWillDo() throws {
+        let off = try SocketPlane(options: .init(receiveOffload: false, segmentationOffload: false)).probe()
+        #expect(off.description == "epoll, recvmmsg/sendmmsg, GRO off, GSO off")
+        let probed = try SocketPlane().probe()
+        #expect(probed.description.hasPrefix("epoll, recvmmsg/sendmmsg, GRO o"))
+        #expect(SocketPlane().name == "socket")
+    }
+}

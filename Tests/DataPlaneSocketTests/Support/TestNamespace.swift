@@ -1,0 +1,64 @@
+import CLinux
+import Foundation
+
+/// A network namespace with a loopback of its own, removed at the end. Sockets that are opened `inside` stay in it,
+/// whichever thread uses them later.
+final class TestNamespace {
+    let name: String
+
+    /// Whether this process may make namespaces.
+    static let isAllowed: Bool = {
+        guard getuid() == 0 else { return false }
+        return (try? TestNamespace()) != nil
+    }()
+
+    struct CommandFailed: Error { let arguments: [String] }
+
+    init() throws {
+        name = "relayd-test-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        try Self.ip("netns", "add", name)
+        try command("link", "set", "lo", "up")
+    }
+
+    deinit { try? Self.ip("netns", "delete", name) }
+
+    /// Runs `ip` with these arguments inside.
+    func command(_ arguments: String...) throws { try Self.run(["-n", name] + arguments) }
+
+    /// Runs `body` on a thread that is inside.
+    func inside<R>(_ body: @escaping () throws -> R) throws -> R {
+        let path = "/var/run/netns/\(name)"
+        nonisolated(unsafe) var result: Result<R, any Error>?
+        nonisolated(unsafe) let body = body
+        let done = DispatchSemaphore(value: 0)
+        let thread = Thread {
+            let entered = clinux_enter_network_namespace(path)
+            result = entered == 0 ? Result { try body() } : .failure(CommandFailed(arguments: ["setns", path]))
+            done.signal()
+        }
+        thread.start()
+        done.wait()
+        guard let result else { throw CommandFailed(arguments: ["thread"]) }
+        return try result.get()
+    }
+
+    static func ip(_ arguments: String...) throws { try run(arguments) }
+
+    private static func run(_ arguments: [String]) throws {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = ["ip"] + arguments
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else { throw CommandFailed(arguments: arguments) }
+    }
+}
+
+extension TestNamespace {
+    /// Makes the kernel compute every checksum of what leaves by `device`.
+    func switchOffChecksums(of device: String) throws {
+        try Self.ip("netns", "exec", name, "ethtool", "-K", device, "tx", "off")
+    }
+}

@@ -1,0 +1,163 @@
+import CLinux
+import DataPlaneSocket
+import RelayCore
+import RelayWorker
+import STUN
+
+/// A relay with a fixed table in the place of the core: the socket plane's IO and nothing else under test.
+final class TestRelay {
+    /// One channel binding.
+    struct Route {
+        let client: TransportAddress
+        let server: SocketSlot
+        let channel: ChannelNumber
+        let relay: SocketSlot
+        let relayAddress: TransportAddress
+        let peer: TransportAddress
+    }
+
+    var io: SocketIO
+    var sockets: SocketSet
+    let system: SystemSockets
+    let wakeDescriptor: Int32
+    private(set) var routes: [Route] = []
+    private var vantages: [IPAddress: SocketSlot] = [:]
+
+    init(_ options: SocketPlane.Options = .init(), bufferBytes: Int? = 4 << 20) throws {
+        wakeDescriptor = try WakeDescriptor.open()
+        system = SystemSockets(receiveBufferBytes: bufferBytes, sendBufferBytes: bufferBytes)
+        sockets = SocketSet(wakeDescriptor: wakeDescriptor)
+        io = try SocketIO(try SocketPlane(options: options).probe())
+    }
+
+    deinit {
+        for slot in sockets.slots {
+            if case .vantage = sockets[slot].role { continue }
+            system.close(sockets[slot].descriptor)
+        }
+        WakeDescriptor.close(wakeDescriptor)
+    }
+
+    func address(of slot: SocketSlot) -> TransportAddress { sockets[slot].local }
+
+    func listen(at ip: String) throws -> SocketSlot {
+        let wanted = TransportAddress(ip, 0)
+        let descriptor = try system.openListener(at: wanted)
+        let isWildcard = wanted.ip.high == 0 && wanted.ip.low == 0
+        return try attach(
+            SocketEntry(
+                descriptor: descriptor, role: .listener(isWildcard: isWildcard),
+                local: TransportAddress(of: descriptor)))
+    }
+
+    func openRelay(at ip: String) throws -> SocketSlot {
+        let descriptor = try system.openRelay(at: TransportAddress(ip, 0))
+        return try attach(
+            SocketEntry(descriptor: descriptor, role: .relay, local: TransportAddress(of: descriptor)))
+    }
+
+    private func attach(_ entry: SocketEntry) throws -> SocketSlot {
+        let slot = sockets.insert(entry)
+        try io.attach(slot, of: sockets)
+        return slot
+    }
+
+    func close(_ slot: SocketSlot) {
+        io.detach(slot)
+        system.close(sockets.remove(slot).descriptor)
+        sockets.recycle()
+    }
+
+    /// Binds a channel from a client to a peer over a relay socket of its own.
+    @discardableResult
+    func bind(
+        _ channel: UInt16, from client: TransportAddress, at server: SocketSlot, to peer: TransportAddress,
+        over relaySlot: SocketSlot? = nil
+    ) throws -> Route {
+        let relay = try relaySlot ?? openRelay(at: peer.family.loopback)
+        guard let number = ChannelNumber(channel, in: .rfc8656) else { preconditionFailure("no channel number") }
+        let route = Route(
+            client: client, server: server, channel: number, relay: relay, relayAddress: address(of: relay),
+            peer: peer)
+        routes.append(route)
+        return route
+    }
+
+    /// Relays until `count` datagrams were taken in, or a hundred turns brought nothing.
+    /// - Returns: how many it took in.
+    @discardableResult
+    func relay(_ count: Int) throws -> Int {
+        var taken = 0
+        var emptyTurns = 0
+        while taken < count, emptyTurns < 100 {
+            let batch = try turn()
+            taken += batch
+            emptyTurns = batch == 0 ? emptyTurns + 1 : 0
+        }
+        return taken
+    }
+
+    /// One turn, which waits at most 20 ms.
+    @discardableResult
+    func turn() throws -> Int {
+        let count = try io.receive(until: io.now().monotonic.advanced(byMilliseconds: 20))
+        for index in 0..<count { try relayOne(index) }
+        try io.flush()
+        return count
+    }
+
+    private func relayOne(_ index: Int) throws {
+        let arrival = io.arrival(index)
+        let bytes = io.payload(index)
+        let byteCount = bytes.count
+        if let route = routes.first(where: { $0.relay == arrival.slot && $0.peer == arrival.source }) {
+            let server = try vantage(of: route.server)
+            let hop = Hop(
+                egress: server, destination: route.client, framing: .wrap(route.channel),
+                payloadByteCount: UInt16(byteCount))
+            return io.forward(index, hop)
+        }
+        guard byteCount >= 4 else { return io.release(index) }
+        let channel = UInt16(bytes[0]) << 8 | UInt16(bytes[1])
+        let length = UInt16(bytes[2]) << 8 | UInt16(bytes[3])
+        if let destination = arrival.destination { try learn(destination, of: arrival.slot) }
+        guard
+            let route = routes.first(where: {
+                $0.server == arrival.slot && $0.client == arrival.source && $0.channel.rawValue == channel
+            }), Int(length) + 4 <= byteCount
+        else { return io.release(index) }
+        io.forward(
+            index, Hop(egress: route.relay, destination: route.peer, framing: .unwrap, payloadByteCount: length))
+    }
+
+    private var asked: [SocketSlot: IPAddress] = [:]
+
+    private func learn(_ destination: IPAddress, of listener: SocketSlot) throws {
+        asked[listener] = destination
+        guard vantages[destination] == nil else { return }
+        let parent = sockets[listener]
+        vantages[destination] = try attach(
+            SocketEntry(
+                descriptor: parent.descriptor, role: .vantage(of: listener),
+                local: TransportAddress(destination, port: parent.local.port)))
+    }
+
+    /// The slot to answer from: for a wildcard listener, the address that was asked last.
+    private func vantage(of listener: SocketSlot) throws -> SocketSlot {
+        guard let destination = asked[listener], let slot = vantages[destination] else { return listener }
+        return slot
+    }
+}
+
+extension SocketIO {
+    /// A copy of datagram `index`.
+    func payload(_ index: Int) -> [UInt8] {
+        let span = bytes(index)
+        return (0..<span.byteCount).map { span.unsafeLoad(fromByteOffset: $0, as: UInt8.self) }
+    }
+}
+
+/// A ChannelData message without padding.
+func channelData(_ channel: UInt16, _ payload: [UInt8]) -> [UInt8] {
+    [UInt8(channel >> 8), UInt8(channel & 0xFF), UInt8(payload.count >> 8), UInt8(payload.count & 0xFF)] + payload
+}
