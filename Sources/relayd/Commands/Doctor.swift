@@ -1,0 +1,85 @@
+import ArgumentParser
+import Glibc
+import RelayWorker
+import STUN
+
+/// `relayd doctor`: what this host allows, plane by plane, and why not.
+struct Doctor: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Say which data planes this host allows, why not the others, and what limits it sets.")
+
+    @OptionGroup var options: CommandLineOptions
+
+    func run() throws {
+        let loaded = LoadedSettings(options)
+        for problem in loaded.problems { print("ignored: \(problem)") }
+        let settings = loaded.settings
+        print("data planes")
+        for candidate in PlaneCatalogue().candidates {
+            switch candidate.probe {
+            case .usable(let promise): print("  \(candidate.name): yes: \(promise)")
+            case .refused(let reason): print("  \(candidate.name): no: \(reason)")
+            }
+        }
+        print("\nhost")
+        for line in HostReport(settings).lines { print("  \(line)") }
+    }
+}
+
+/// Limits of the host that a relay runs into, each with its mend.
+struct HostReport {
+    private(set) var lines: [String] = []
+
+    init(_ settings: Settings) {
+        lines =
+            [
+                descriptors(settings), buffer("rmem_max", settings.receiveBufferBytes),
+                buffer("wmem_max", settings.sendBufferBytes),
+            ]
+            + [ephemeralPorts(settings), privilegedPorts(settings), connectionTracking()].compactMap { $0 }
+    }
+
+    private func descriptors(_ settings: Settings) -> String {
+        var limit = rlimit()
+        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        let wanted = settings.relayPorts.count
+        let verdict = limit.rlim_max >= UInt64(wanted) ? "enough" : "raise it (ulimit -Hn, LimitNOFILE) to use them all"
+        return "open files: at most \(limit.rlim_max), for \(wanted) relay ports an address: \(verdict)"
+    }
+
+    private func buffer(_ name: String, _ wanted: Int) -> String {
+        let path = "/proc/sys/net/core/\(name)"
+        guard let text = try? TextFile.read(path), let bytes = Int(text.filter(\.isNumber)) else {
+            return "\(name): unknown (\(path) cannot be read)"
+        }
+        guard bytes < wanted, geteuid() != 0 else { return "\(name): \(bytes) bytes: enough for \(wanted)" }
+        return "\(name): \(bytes) bytes, \(wanted) wanted: sysctl -w net.core.\(name)=\(wanted), or grant CAP_NET_ADMIN"
+    }
+
+    /// Other programs' outgoing sockets may sit on relay ports; a bind finds out, but it costs ports.
+    private func ephemeralPorts(_ settings: Settings) -> String? {
+        guard let text = try? TextFile.read("/proc/sys/net/ipv4/ip_local_port_range") else { return nil }
+        let ends = text.split(whereSeparator: \.isWhitespace).compactMap { UInt16($0) }
+        guard ends.count == 2, ends[0] <= ends[1], settings.relayPorts.overlaps(ends[0]...ends[1]) else {
+            return "ephemeral ports: apart from the relay ports"
+        }
+        return
+            "ephemeral ports: \(ends[0])-\(ends[1]) overlap relay-ports \(settings.relayPorts.text); if other programs "
+            + "run here: sysctl -w net.ipv4.ip_local_reserved_ports=\(settings.relayPorts.text)"
+    }
+
+    /// Every relayed flow is a connection for the kernel's firewall, and a full table drops datagrams.
+    private func connectionTracking() -> String? {
+        guard let text = try? TextFile.read("/proc/sys/net/netfilter/nf_conntrack_max"),
+            let flows = Int(text.filter(\.isNumber))
+        else { return nil }
+        return
+            "connection tracking: at most \(flows) flows, relayed ones included; exempt UDP of the listeners and of the "
+            + "relay ports with notrack rules, or raise net.netfilter.nf_conntrack_max"
+    }
+
+    private func privilegedPorts(_ settings: Settings) -> String? {
+        guard let low = settings.listen.first(where: { $0.port < 1024 }), geteuid() != 0 else { return nil }
+        return "listen \(low): ports below 1024 need CAP_NET_BIND_SERVICE"
+    }
+}

@@ -1,0 +1,129 @@
+import RelayCore
+import RelayWorker
+
+/// What `/metrics` says: totals of all workers. No label ever names a user or an address.
+struct MetricsPage {
+    static let contentType = "text/plain; version=0.0.4; charset=utf-8"
+
+    let text: String
+
+    init(_ server: RelayServer) {
+        self.init(snapshots: server.snapshots, plane: server.choice.chosen, process: ProcessFigures.read())
+    }
+
+    init(snapshots: [WorkerSnapshot], plane: String, process: ProcessFigures) {
+        var page = MetricsText()
+        page.begin("relayd_build_info", .gauge, "The version that runs.")
+        page.sample("relayd_build_info", [("version", Version.number)], 1 as UInt64)
+        page.begin("relayd_data_plane", .gauge, "The data plane that runs.")
+        page.sample("relayd_data_plane", [("plane", plane)], 1 as UInt64)
+        page.single("relayd_workers", .gauge, "Threads, each with its share of the clients.", UInt64(snapshots.count))
+        Self.writeState(snapshots, to: &page)
+        Self.writeRequests(snapshots, to: &page)
+        Self.writeTraffic(snapshots, plane, to: &page)
+        Self.writePlane(snapshots, plane, to: &page)
+        process.write(to: &page)
+        text = page.text
+    }
+
+    private static func writeState(_ snapshots: [WorkerSnapshot], to page: inout MetricsText) {
+        page.single("relayd_allocations", .gauge, "Living allocations.", snapshots.total(\.core.allocations))
+        page.single("relayd_permissions", .gauge, "Living permissions.", snapshots.total(\.core.permissions))
+        page.single("relayd_channels", .gauge, "Channel bindings that forward.", snapshots.total(\.core.channels))
+    }
+
+    private static func writeRequests(_ snapshots: [WorkerSnapshot], to page: inout MetricsText) {
+        let requests = "relayd_requests_total"
+        page.begin(
+            requests, .counter,
+            "STUN requests and Send indications by method and outcome (an error code, success or rate_limited).")
+        for method in CountedMethod.allCases {
+            for outcome in Outcome.allCases {
+                let count = snapshots.reduce(0) { $0 + $1.core[method, outcome] }
+                guard count > 0 || outcome == .success else { continue }
+                page.sample(requests, [("method", "\(method)".snakeCased), ("outcome", outcome.label)], count)
+            }
+        }
+        let drops = "relayd_dropped_datagrams_total"
+        page.begin(drops, .counter, "Datagrams that were dropped without an answer, by reason.")
+        for reason in DropReason.allCases {
+            page.sample(drops, [("reason", "\(reason)".snakeCased)], snapshots.reduce(0) { $0 + $1.core[reason] })
+        }
+        page.single(
+            "relayd_icmp_indications_total", .counter, "ICMP errors that were handed to clients.",
+            snapshots.total(\.core.icmpIndications))
+    }
+
+    private static func writeTraffic(_ snapshots: [WorkerSnapshot], _ plane: String, to page: inout MetricsText) {
+        typealias Row = (path: String, traffic: KeyPath<WorkerSnapshot, AllocationTraffic>)
+        let rows: [Row] = [("channel", \.core.channelTraffic), ("indication", \.core.indicationTraffic)]
+        let figures:
+            [(
+                name: String, help: String, up: KeyPath<AllocationTraffic, UInt64>,
+                down: KeyPath<AllocationTraffic, UInt64>
+            )] = [
+                ("relayd_relayed_packets_total", "Payloads relayed.", \.packetsToPeers, \.packetsToClient),
+                ("relayd_relayed_bytes_total", "Bytes of payload relayed.", \.bytesToPeers, \.bytesToClient),
+            ]
+        for figure in figures {
+            page.begin(figure.name, .counter, figure.help)
+            for row in rows {
+                for (direction, path) in [("to_peer", figure.up), ("to_client", figure.down)] {
+                    page.sample(
+                        figure.name, [("plane", plane), ("path", row.path), ("direction", direction)],
+                        snapshots.total(row.traffic.appending(path: path)))
+                }
+            }
+        }
+    }
+
+    private static func writePlane(_ snapshots: [WorkerSnapshot], _ plane: String, to page: inout MetricsText) {
+        let rows: [(name: String, help: String, path: KeyPath<WorkerSnapshot, UInt64>)] = [
+            ("relayd_receive_calls_total", "System calls that received.", \.plane.receiveCalls),
+            ("relayd_received_datagrams_total", "Datagrams received.", \.plane.receivedDatagrams),
+            ("relayd_send_calls_total", "System calls that sent.", \.plane.sendCalls),
+            ("relayd_sent_datagrams_total", "Datagrams sent.", \.plane.sentDatagrams),
+            (
+                "relayd_send_queue_full_total", "Datagrams dropped because the kernel had no room.",
+                \.plane.sendQueueFull
+            ),
+            ("relayd_send_too_big_total", "Datagrams dropped because they exceed the path MTU.", \.plane.sendTooBig),
+            ("relayd_send_refused_total", "Datagrams that the kernel refused to send.", \.plane.sendRefused),
+            ("relayd_receive_truncated_total", "Datagrams longer than the receive buffer.", \.plane.receiveTruncated),
+            (
+                "relayd_receive_queue_drops_total", "Datagrams dropped in full socket buffers.",
+                \.plane.receiveQueueDrops
+            ),
+            (
+                "relayd_segmentation_refused_total", "Batches that were sent one by one instead.",
+                \.plane.segmentationRefused
+            ),
+        ]
+        for row in rows {
+            page.begin(row.name, .counter, row.help)
+            page.sample(row.name, [("plane", plane)], snapshots.total(row.path))
+        }
+    }
+}
+
+extension [WorkerSnapshot] {
+    fileprivate func total(_ path: KeyPath<WorkerSnapshot, UInt64>) -> UInt64 { reduce(0) { $0 + $1[keyPath: path] } }
+}
+
+extension String {
+    /// `noPermission` as label values are written: `no_permission`.
+    fileprivate var snakeCased: String {
+        reduce(into: "") { $0 += $1.isUppercase ? "_\($1.lowercased())" : "\($1)" }
+    }
+}
+
+extension Outcome {
+    /// An error as its code, anything else by name.
+    var label: String {
+        switch self {
+        case .success: "success"
+        case .rateLimited: "rate_limited"
+        default: "\(errorCode)"
+        }
+    }
+}

@@ -1,0 +1,79 @@
+import Dispatch
+import FoundationEssentials
+import Glibc
+import Logging
+import Synchronization
+
+/// Writes log lines to standard error from one background queue, so that a slow terminal never holds up a worker.
+/// The queue is bounded; what does not fit is counted and said later.
+final class LogWriter: Sendable {
+    private struct Pending {
+        var bytes: [UInt8] = []
+        var droppedLines = 0
+        var isScheduled = false
+    }
+
+    private static let limitBytes = 1 << 20
+    private static let patience = DispatchTimeInterval.milliseconds(50)
+    private let pending = Mutex(Pending())
+    private let queue = DispatchQueue(label: "relayd.log", qos: .utility)
+    private let descriptor: Int32
+
+    private let format: Settings.LogFormat
+
+    /// - Parameter format: of the line that tells how many were dropped.
+    init(descriptor: Int32 = STDERR_FILENO, format: Settings.LogFormat = .text) {
+        self.descriptor = descriptor
+        self.format = format
+    }
+
+    /// Queues one line; the newline is added.
+    func write(_ line: String) {
+        let mustSchedule = pending.withLock { pending in
+            guard pending.bytes.count + line.utf8.count < Self.limitBytes else {
+                pending.droppedLines += 1
+                return false
+            }
+            pending.bytes.append(contentsOf: line.utf8)
+            pending.bytes.append(UInt8(ascii: "\n"))
+            defer { pending.isScheduled = true }
+            return !pending.isScheduled
+        }
+        if mustSchedule { queue.async { self.drain() } }
+    }
+
+    /// Waits until everything queued so far is written, but not for a reader that has stopped reading: the relay must be
+    /// able to end without it.
+    func flush() {
+        let done = DispatchSemaphore(value: 0)
+        queue.async {
+            self.drain()
+            done.signal()
+        }
+        _ = done.wait(timeout: .now() + Self.patience)
+    }
+
+    private func drain() {
+        let (bytes, droppedLines) = pending.withLock { pending in
+            defer { pending = Pending() }
+            return (pending.bytes, pending.droppedLines)
+        }
+        writeAll(bytes)
+        guard droppedLines > 0 else { return }
+        let notice = LogLine(
+            time: Date(), level: .warning, event: "log lines dropped", fields: [("count", "\(droppedLines)")])
+        writeAll(Array((notice.written(as: format) + "\n").utf8))
+    }
+
+    private func writeAll(_ bytes: [UInt8]) {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            guard count > 0 else {
+                if count < 0, errno == EINTR { continue }
+                return
+            }
+            rest = rest.dropFirst(count)
+        }
+    }
+}

@@ -1,0 +1,122 @@
+/// Every key of the configuration, once: the flag `--KEY`, the environment variable `RELAYD_KEY` and the YAML key all
+/// derive from it, and so do `relayd check` and the messages about bad values.
+enum OptionKey: String, CaseIterable, Sendable {
+    case listen
+    case relayAddress = "relay-address"
+    case externalAddress = "external-address"
+    case relayPorts = "relay-ports"
+    case realm
+    case user
+    case authSecret = "auth-secret"
+    case authSecretFile = "auth-secret-file"
+    case peerProfile = "peer-profile"
+    case allowPeer = "allow-peer"
+    case denyPeer = "deny-peer"
+    case allocationsPerUser = "allocations-per-user"
+    case permissionsPerAllocation = "permissions-per-allocation"
+    case unauthenticatedRate = "unauthenticated-rate"
+    case nonceLifetime = "nonce-lifetime"
+    case rfc5766ChannelNumbers = "rfc5766-channel-numbers"
+    case dataPlane = "data-plane"
+    case workers
+    case receiveBuffer = "receive-buffer"
+    case sendBuffer = "send-buffer"
+    case http
+    case logLevel = "log-level"
+    case logFormat = "log-format"
+    case demo
+
+    /// How a key is written.
+    enum Shape: Sendable {
+        case single
+        /// May be repeated: more flags, commas in the environment, a list in YAML.
+        case list
+        /// On or off; the bare flag means on.
+        case flag
+    }
+
+    var shape: Shape {
+        switch self {
+        case .listen, .relayAddress, .externalAddress, .user, .authSecret, .allowPeer, .denyPeer: .list
+        case .rfc5766ChannelNumbers, .demo: .flag
+        default: .single
+        }
+    }
+
+    /// Never shown: not in errors, not by `relayd check`, not in the log.
+    var isSecret: Bool { self == .user || self == .authSecret }
+
+    var environmentName: String {
+        "RELAYD_" + rawValue.uppercased().replacing("-", with: "_")
+    }
+
+    /// What a value may be, in a person's words.
+    var accepted: String {
+        switch self {
+        case .listen: "an address and a port, such as 192.0.2.1:3478, [2001:db8::1]:3478 or 0.0.0.0:3478"
+        case .relayAddress, .externalAddress: "an IP address, such as 192.0.2.1 or 2001:db8::1"
+        case .relayPorts: "a range of ports from 1 to 65535, such as 49152-65535"
+        case .realm: "a name of 1 to 127 bytes, such as example.org"
+        case .user: "NAME:PASSWORD, the name without a colon"
+        case .authSecret: "a secret that is not empty"
+        case .authSecretFile: "the path of a file with one secret a line that only its owner can read"
+        case .peerProfile: "public or private-network"
+        case .allowPeer, .denyPeer: "a network such as 10.0.0.0/8 or 2001:db8::/32, or an address"
+        case .allocationsPerUser, .permissionsPerAllocation, .unauthenticatedRate:
+            "a whole number from 0 (no limit) to 1000000"
+        case .nonceLifetime: "a whole number of seconds from 60 to 28800"
+        case .rfc5766ChannelNumbers, .demo: "true or false"
+        case .dataPlane: "auto, xdp, io-uring or socket"
+        case .workers: "a whole number from 1 to 256"
+        case .receiveBuffer, .sendBuffer: "a number of bytes from 4096 to 1073741824"
+        case .http: "an address and a port, such as 127.0.0.1:9090"
+        case .logLevel: "trace, debug, info, notice, warning, error or critical"
+        case .logFormat: "text or json"
+        }
+    }
+
+    /// What holds when nothing is said; nothing where that depends on the host.
+    var defaultText: String? {
+        switch self {
+        case .listen: "0.0.0.0:3478 and [::]:3478"
+        case .relayAddress: "the addresses of the default routes"
+        case .relayPorts: "49152-65535"
+        case .realm: "relayd"
+        case .peerProfile: "public"
+        case .allocationsPerUser: "100"
+        case .permissionsPerAllocation: "128"
+        case .unauthenticatedRate: "500"
+        case .nonceLifetime: "600"
+        case .rfc5766ChannelNumbers, .demo: "false"
+        case .dataPlane: "auto"
+        case .workers: "one a CPU"
+        case .receiveBuffer, .sendBuffer: "1048576"
+        case .logLevel: "info"
+        case .logFormat: "text"
+        default: nil
+        }
+    }
+
+    /// The key that a misspelt one probably meant: the nearest by edit distance, if it is near.
+    static func nearest(to text: String) -> OptionKey? {
+        let candidates = allCases.map { ($0, editDistance(text, $0.rawValue)) }
+        guard let best = candidates.min(by: { $0.1 < $1.1 }), best.1 <= max(2, text.count / 4) else { return nil }
+        return best.0
+    }
+}
+
+/// How many insertions, deletions and replacements turn one text into the other.
+private func editDistance(_ left: String, _ right: String) -> Int {
+    let (left, right) = (Array(left), Array(right))
+    var row = Array(0...right.count)
+    for (i, character) in left.enumerated() {
+        var diagonal = row[0]
+        row[0] = i + 1
+        for (j, other) in right.enumerated() {
+            let replaced = diagonal + (character == other ? 0 : 1)
+            diagonal = row[j + 1]
+            row[j + 1] = min(replaced, row[j] + 1, row[j + 1] + 1)
+        }
+    }
+    return row[right.count]
+}

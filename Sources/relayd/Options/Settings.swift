@@ -1,0 +1,181 @@
+import Logging
+import RelayCore
+import STUN
+
+/// The effective options, typed and checked against each other.
+struct Settings {
+    /// Which data plane was asked for.
+    enum Plane: String, CaseIterable {
+        case auto, xdp
+        case ioUring = "io-uring"
+        case socket
+
+        /// The plane's name, or nothing for the best one that the host allows.
+        var requested: String? { self == .auto ? nil : rawValue }
+    }
+
+    enum LogFormat: String, CaseIterable {
+        case text, json
+    }
+
+    var listen: [TransportAddress] = []
+    /// Empty: to be found on the host.
+    var relayAddresses: [IPAddress] = []
+    var externalAddresses: [IPAddress] = []
+    var relayPorts: ClosedRange<UInt16> = 49152...65535
+    var realm = "relayd"
+    var users: [StaticUser] = []
+    var authSecrets: [String] = []
+    var peerProfile = PeerProfile.public
+    var allowPeers: [CIDR] = []
+    var denyPeers: [CIDR] = []
+    var allocationsPerUser = 100
+    var permissionsPerAllocation = 128
+    var unauthenticatedRate = 500
+    var nonceLifetimeSeconds: UInt32 = 600
+    var acceptsRFC5766ChannelNumbers = false
+    var plane = Plane.auto
+    /// Nothing: one a CPU.
+    var workers: Int?
+    var receiveBufferBytes = 1 << 20
+    var sendBufferBytes = 1 << 20
+    var http: TransportAddress?
+    var logLevel = Logger.Level.info
+    var logFormat = LogFormat.text
+    var isDemo = false
+
+    /// Reads every key; all problems are collected, not only the first.
+    static func read(_ layers: OptionLayers) -> (settings: Settings, problems: [OptionProblem]) {
+        var reader = SettingsReader(layers)
+        var settings = Settings()
+        settings.readAddresses(&reader)
+        settings.readCredentials(&reader)
+        settings.readPolicy(&reader)
+        settings.readOperation(&reader)
+        reader.problems += settings.contradictions()
+        return (settings, reader.problems)
+    }
+
+    private mutating func readAddresses(_ reader: inout SettingsReader) {
+        listen = reader.list(.listen) { TransportAddress($0) }
+        relayAddresses = reader.list(.relayAddress) { IPAddress($0) }
+        externalAddresses = reader.list(.externalAddress) { IPAddress($0) }
+        relayPorts = reader.value(.relayPorts, relayPorts, Self.ports)
+        http = reader.value(.http, nil) { TransportAddress($0) }
+        isDemo = reader.value(.demo, false) { Bool($0) }
+        if listen.isEmpty, !isDemo {
+            listen = [
+                TransportAddress(IPAddress(v4: 0), port: 3478),
+                TransportAddress(IPAddress(v6High: 0, low: 0), port: 3478),
+            ]
+        }
+    }
+
+    private mutating func readCredentials(_ reader: inout SettingsReader) {
+        realm = reader.value(.realm, realm) { (1...127).contains($0.utf8.count) ? $0 : nil }
+        users = reader.list(.user) { text in
+            guard let colon = text.firstIndex(of: ":"), colon != text.startIndex else { return nil }
+            let password = text[text.index(after: colon)...]
+            return password.isEmpty ? nil : StaticUser(name: String(text[..<colon]), password: String(password))
+        }
+        authSecrets = reader.list(.authSecret) { $0.isEmpty ? nil : $0 }
+        guard let path = reader.value(.authSecretFile, nil, { $0.isEmpty ? nil : $0 }) else { return }
+        do throws(OptionProblem) {
+            authSecrets += try SecretFile.read(path)
+        } catch {
+            reader.problems.append(error)
+        }
+    }
+
+    private mutating func readPolicy(_ reader: inout SettingsReader) {
+        peerProfile = reader.value(.peerProfile, peerProfile) { PeerProfile(rawValue: $0) }
+        allowPeers = reader.list(.allowPeer, Self.network)
+        denyPeers = reader.list(.denyPeer, Self.network)
+        allocationsPerUser = reader.number(.allocationsPerUser, allocationsPerUser, in: 0...1_000_000)
+        permissionsPerAllocation = reader.number(
+            .permissionsPerAllocation, permissionsPerAllocation, in: 0...1_000_000)
+        unauthenticatedRate = reader.number(.unauthenticatedRate, unauthenticatedRate, in: 0...1_000_000)
+        nonceLifetimeSeconds = UInt32(reader.number(.nonceLifetime, Int(nonceLifetimeSeconds), in: 60...28_800))
+        acceptsRFC5766ChannelNumbers = reader.value(.rfc5766ChannelNumbers, false) { Bool($0) }
+    }
+
+    private mutating func readOperation(_ reader: inout SettingsReader) {
+        plane = reader.value(.dataPlane, plane) { Plane(rawValue: $0) }
+        workers = reader.value(.workers, nil) { text in Int(text).flatMap { (1...256).contains($0) ? $0 : nil } }
+        receiveBufferBytes = reader.number(.receiveBuffer, receiveBufferBytes, in: 4096...(1 << 30))
+        sendBufferBytes = reader.number(.sendBuffer, sendBufferBytes, in: 4096...(1 << 30))
+        logLevel = reader.value(.logLevel, logLevel) { Logger.Level(rawValue: $0) }
+        logFormat = reader.value(.logFormat, logFormat) { LogFormat(rawValue: $0) }
+    }
+
+    /// `49152-65535`.
+    private static func ports(_ text: String) -> ClosedRange<UInt16>? {
+        let ends = text.split(separator: "-", omittingEmptySubsequences: false).map { UInt16($0) }
+        guard ends.count == 2, let low = ends[0], let high = ends[1], low > 0, low <= high else { return nil }
+        return low...high
+    }
+
+    /// The reader of ``SettingsReader/list(_:_:)`` has its own words for what a network may be; these say more.
+    private static func network(_ text: String) throws(OptionProblem) -> CIDR {
+        do throws(CIDRError) {
+            return try CIDR(text)
+        } catch {
+            throw OptionProblem(error.description)
+        }
+    }
+}
+
+/// Reads values key by key, and collects what is wrong with them.
+struct SettingsReader {
+    private let layers: OptionLayers
+    var problems: [OptionProblem]
+
+    init(_ layers: OptionLayers) {
+        self.layers = layers
+        problems = layers.problems
+    }
+
+    mutating func value<Value>(_ key: OptionKey, _ otherwise: Value, _ parse: (String) -> Value?) -> Value {
+        guard let found = layers.find(key), let text = found.values.first else { return otherwise }
+        if let value = parse(text) { return value }
+        problems.append(problem(key, text, found.origin))
+        return otherwise
+    }
+
+    mutating func value<Value>(_ key: OptionKey, _ otherwise: Value?, _ parse: (String) -> Value?) -> Value? {
+        guard let found = layers.find(key), let text = found.values.first else { return otherwise }
+        if let value = parse(text) { return value }
+        problems.append(problem(key, text, found.origin))
+        return otherwise
+    }
+
+    mutating func number(_ key: OptionKey, _ otherwise: Int, in range: ClosedRange<Int>) -> Int {
+        value(key, otherwise) { text in Int(text).flatMap { range.contains($0) ? $0 : nil } }
+    }
+
+    mutating func list<Value>(_ key: OptionKey, _ parse: (String) -> Value?) -> [Value] {
+        guard let found = layers.find(key) else { return [] }
+        return found.values.compactMap { text in
+            if let value = parse(text) { return value }
+            problems.append(problem(key, text, found.origin))
+            return nil
+        }
+    }
+
+    mutating func list<Value>(_ key: OptionKey, _ parse: (String) throws(OptionProblem) -> Value) -> [Value] {
+        guard let found = layers.find(key) else { return [] }
+        return found.values.compactMap { text in
+            do throws(OptionProblem) {
+                return try parse(text)
+            } catch {
+                problems.append(OptionProblem("\(found.origin): \(error)"))
+                return nil
+            }
+        }
+    }
+
+    private func problem(_ key: OptionKey, _ text: String, _ origin: String) -> OptionProblem {
+        let shown = key.isSecret ? "a value that is not shown" : "\"\(text)\""
+        return OptionProblem("\(origin): \(key.rawValue) is \(shown); accepted: \(key.accepted)")
+    }
+}

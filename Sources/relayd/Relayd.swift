@@ -1,0 +1,31 @@
+import ArgumentParser
+
+@main
+struct Relayd: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "relayd",
+        abstract: "A STUN and TURN relay (RFC 8489, RFC 8656) whose data plane is a plug-in.",
+        discussion: """
+            Examples:
+              relayd --demo
+              relayd --realm example.org --user alice:secret --relay-address 192.0.2.10
+              relayd --config /etc/relayd.yaml --http 127.0.0.1:9090
+              relayd check --config /etc/relayd.yaml
+              relayd credentials --auth-secret-file /etc/relayd.secret --user-id alice --lifetime 24h
+
+            Every option --KEY is also the YAML key KEY and the environment variable RELAYD_KEY
+            (--relay-address: RELAYD_RELAY_ADDRESS; lists are separated by commas there).
+            The command line beats the environment, the environment beats the file.
+
+            Exit status: 0 stopped when asked to, 64 wrong usage, 69 the host refused something,
+            78 the configuration is at fault.
+            """,
+        version: Version.line,
+        subcommands: [Run.self, Check.self, Doctor.self, Credentials.self],
+        defaultSubcommand: Run.self)
+}
+
+extension Version {
+    /// What `--version` prints.
+    static let line = "relayd \(number)"
+}

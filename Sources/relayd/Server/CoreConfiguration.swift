@@ -1,0 +1,64 @@
+import RelayCore
+import STUN
+
+extension Settings {
+    /// The core's configuration, once the relay addresses are known.
+    func coreConfiguration() throws(StartError) -> Configuration {
+        var configuration = Configuration()
+        configuration.realm = realm
+        configuration.users = users
+        configuration.authSecrets = authSecrets
+        configuration.relayAddresses = try pairedRelayAddresses()
+        configuration.relayPorts = relayPorts
+        configuration.peerPolicy = PeerPolicy(profile: peerProfile, allow: allowPeers, deny: denyPeers)
+        configuration.ownAddresses = HostAddresses.all() + externalAddresses
+        configuration.allocationsPerUser = allocationsPerUser
+        configuration.permissionsPerAllocation = permissionsPerAllocation
+        configuration.unauthenticatedRate = unauthenticatedRate
+        configuration.channelNumbers = acceptsRFC5766ChannelNumbers ? .rfc5766 : .rfc8656
+        configuration.nonceLifetimeSeconds = nonceLifetimeSeconds
+        return configuration
+    }
+
+    /// Relay addresses with their external ones: one external address goes with every relay address of its family,
+    /// several go with them in order.
+    private func pairedRelayAddresses() throws(StartError) -> [RelayAddress] {
+        let addresses = relayAddresses.isEmpty ? HostAddresses.ofDefaultRoutes() : relayAddresses
+        guard !addresses.isEmpty else {
+            throw StartError(
+                "no relay address: this host has no default route to take one from. Name one with --relay-address ADDR.",
+                .configuration)
+        }
+        for external in externalAddresses where !addresses.contains(where: { $0.family == external.family }) {
+            throw StartError(
+                "external-address: \(external) has no effect: the default routes of this host give no relay address of "
+                    + "its family. Name one with --relay-address ADDR.", .configuration)
+        }
+        var seen: [AddressFamily: Int] = [:]
+        return addresses.map { address in
+            let externals = externalAddresses.filter { $0.family == address.family }
+            let position = seen[address.family, default: 0]
+            seen[address.family] = position + 1
+            let external = externals.isEmpty ? nil : externals[min(position, externals.count - 1)]
+            return RelayAddress(address: address, external: external)
+        }
+    }
+}
+
+/// Why the relay did not start, and the exit status that says which kind of trouble it is (sysexits.h).
+struct StartError: Error, CustomStringConvertible {
+    enum Kind: Int32 {
+        /// EX_UNAVAILABLE: the host refused something.
+        case unavailable = 69
+        /// EX_CONFIG: the options are at fault.
+        case configuration = 78
+    }
+
+    let description: String
+    let kind: Kind
+
+    init(_ description: String, _ kind: Kind) {
+        self.description = description
+        self.kind = kind
+    }
+}

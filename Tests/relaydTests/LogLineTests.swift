@@ -1,0 +1,119 @@
+import Foundation
+import Logging
+import RelayCore
+import STUN
+import Testing
+
+@testable import relayd
+
+@Suite("Log lines")
+struct LogLineTests {
+    private let time = Date(timeIntervalSince1970: 1_795_248_000.125)
+
+    private func line(_ fields: [(key: String, value: String)], event: String = "allocation created") -> LogLine {
+        LogLine(time: time, level: .info, event: event, fields: fields)
+    }
+
+    @Test("Text: time, level, event, fields")
+    func text() {
+        let written = line([("client", "192.0.2.7:5000"), ("user", "alice")]).written(as: .text)
+        #expect(written == "2026-11-21T08:00:00.125Z info allocation created client=192.0.2.7:5000 user=alice")
+    }
+
+    @Test("JSON: stable keys first")
+    func json() {
+        let written = line([("client", "192.0.2.7:5000"), ("user", "alice")]).written(as: .json)
+        #expect(
+            written == #"{"ts":"2026-11-21T08:00:00.125Z","level":"info","event":"allocation created","#
+                + #""client":"192.0.2.7:5000","user":"alice"}"#)
+    }
+
+    private static let hostile = [
+        "a\nb", "a\r\nb", "a\u{0}b", "\u{1B}[2J", "a\"b", "a\\b", "a b", "a=b", "", "a\tb", "\u{7F}", "\u{85}",
+        "\u{9B}31m",
+        "\u{2028}", "\u{2029}", "\u{202E}evil", "grüße", "日本", "😀", "x\" level=\"error",
+        "2026-11-21T08:00:00.123Z error forged\n2026-11-21T08:00:00.123Z info user=",
+    ]
+
+    @Test("No value breaks out of its line", arguments: hostile)
+    func oneLine(value: String) {
+        for format in Settings.LogFormat.allCases {
+            let written = line([("user", value), ("after", "1")]).written(as: format)
+            let forbidden = written.unicodeScalars.filter {
+                $0.value < 0x20 || (0x7F...0x9F).contains($0.value) || (0x2028...0x202E).contains($0.value)
+            }
+            #expect(forbidden.isEmpty, "\(written)")
+        }
+    }
+
+    @Test("JSON gives every value back as it was", arguments: hostile)
+    func roundTrip(value: String) throws {
+        let written = line([("user", value)], event: value).written(as: .json)
+        let object = try JSONDecoder().decode([String: String].self, from: Data(written.utf8))
+        #expect(object["user"] == value)
+        #expect(object["event"] == value)
+    }
+
+    @Test("Text puts a value in quotes unless it is plain")
+    func quotes() {
+        #expect(line([("user", "a b")]).written(as: .text).hasSuffix(#" created user="a b""#))
+        #expect(line([("user", "")]).written(as: .text).hasSuffix(#" created user="""#))
+        #expect(line([("user", "a\"b\nc")]).written(as: .text).hasSuffix(#" created user="a\"b\nc""#))
+    }
+
+    @Test("A note becomes one line with its facts as fields")
+    func notes() throws {
+        let pipe = Pipe()
+        let writer = LogWriter(descriptor: pipe.fileHandleForWriting.fileDescriptor)
+        let logger = Logger(label: "test") { _ in RelayLogHandler(format: .json, level: .info, writer: writer) }
+        NoteLog(logger: logger)(
+            .peerDenied(
+                client: try transport("192.0.2.7:5000"), username: "eve\nx", peer: try transport("10.0.0.1:80"),
+                rule: "deny-peer 10.0.0.0/8"))
+        writer.flush()
+        try pipe.fileHandleForWriting.close()
+        let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        #expect(text.hasSuffix("\n"))
+        let object = try JSONDecoder().decode([String: String].self, from: Data(text.utf8))
+        #expect(object["event"] == "peer denied")
+        #expect(object["client"] == "192.0.2.7:5000")
+        #expect(object["user"] == "eve\nx")
+        #expect(object["rule"] == "deny-peer 10.0.0.0/8")
+    }
+
+    @Test(
+        "A reader that has stopped reading holds nobody up, and what does not fit is counted",
+        arguments: Settings.LogFormat.allCases)
+    func stuckReader(format: Settings.LogFormat) throws {
+        let pipe = Pipe()
+        let writer = LogWriter(descriptor: pipe.fileHandleForWriting.fileDescriptor, format: format)
+        let line = String(repeating: "x", count: 1023)
+        // 3 MiB: the pipe holds 64 KiB, the writer 1 MiB on its way and 1 MiB behind it.
+        for _ in 0..<3072 { writer.write(line) }
+        writer.flush()
+        var text = ""
+        while !text.hasSuffix("\n") || !text.contains("log lines dropped") {
+            text += String(decoding: pipe.fileHandleForReading.availableData, as: UTF8.self)
+        }
+        let dropped = try #require(text.firstMatch(of: /count"?[=:]"?([0-9]+)/).flatMap { Int($0.1) })
+        let written = text.split(separator: "\n").count { $0 == line }
+        #expect(dropped > 0)
+        #expect(written + dropped == 3072)
+    }
+
+    @Test("Below the level nothing is written")
+    func level() throws {
+        let pipe = Pipe()
+        let writer = LogWriter(descriptor: pipe.fileHandleForWriting.fileDescriptor)
+        let logger = Logger(label: "test") { _ in RelayLogHandler(format: .text, level: .warning, writer: writer) }
+        logger.info("quiet")
+        logger.warning("loud")
+        writer.flush()
+        try pipe.fileHandleForWriting.close()
+        let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        #expect(text.split(separator: "\n").count == 1)
+        #expect(text.contains(" warning loud"))
+    }
+
+    private func transport(_ text: String) throws -> TransportAddress { try #require(TransportAddress(text)) }
+}

@@ -1,0 +1,119 @@
+import RelayCore
+import STUN
+import Testing
+
+@testable import relayd
+
+@Suite("Command line over environment over file")
+struct OptionLayersTests {
+    private let yaml = """
+        realm: file.example
+        relay-ports: 50000-50999
+        user: alice:one
+        deny-peer:
+          - 10.0.0.0/8
+          - 192.0.2.0/24
+        """
+
+    @Test("The file alone")
+    func fileAlone() throws {
+        let read = try Reading(yaml: yaml)
+        #expect(read.problems.isEmpty)
+        #expect(read.settings.realm == "file.example")
+        #expect(read.settings.relayPorts == 50000...50999)
+        #expect(read.settings.denyPeers.map(\.description) == ["10.0.0.0/8", "192.0.2.0/24"])
+    }
+
+    @Test("The environment beats the file, key by key")
+    func environmentBeatsFile() throws {
+        let read = try Reading(environment: ["RELAYD_REALM": "environment.example"], yaml: yaml)
+        #expect(read.problems.isEmpty)
+        #expect(read.settings.realm == "environment.example")
+        #expect(read.settings.relayPorts == 50000...50999)
+        #expect(read.layers.find(.realm)?.origin == "RELAYD_REALM")
+    }
+
+    @Test("The command line beats both")
+    func commandLineBeatsAll() throws {
+        let read = try Reading(
+            ["--realm", "flag.example"], environment: ["RELAYD_REALM": "environment.example"], yaml: yaml)
+        #expect(read.settings.realm == "flag.example")
+        #expect(read.layers.find(.realm)?.origin == "--realm")
+    }
+
+    @Test("A stronger list replaces a weaker one as a whole")
+    func listsAreNotMixed() throws {
+        let read = try Reading(["--deny-peer", "203.0.113.0/24"], yaml: yaml)
+        #expect(read.settings.denyPeers.map(\.description) == ["203.0.113.0/24"])
+    }
+
+    @Test("Lists in the environment are separated by commas")
+    func environmentLists() throws {
+        let read = try Reading(
+            .credentials, environment: ["RELAYD_LISTEN": "192.0.2.1:3478, [2001:db8::1]:3479"])
+        #expect(read.problems.isEmpty)
+        #expect(read.settings.listen.map(\.description) == ["192.0.2.1:3478", "[2001:db8::1]:3479"])
+    }
+
+    @Test("A list key takes one value in YAML too")
+    func scalarForList() throws {
+        let read = try Reading(yaml: yaml)
+        #expect(read.settings.users.map(\.name) == ["alice"])
+    }
+
+    @Test("A value's origin in the file is its line")
+    func origins() throws {
+        let read = try Reading(yaml: yaml)
+        let origin = try #require(read.layers.find(.denyPeer)?.origin)
+        #expect(origin.hasSuffix(":4"))
+        #expect(read.layers.find(.http) == nil)
+    }
+
+    @Test("Every key works in all three places", arguments: OptionKey.allCases)
+    func everyKeyEverywhere(key: OptionKey) throws {
+        let value = sample(of: key)
+        let flags = key.shape == .flag ? ["--\(key.rawValue)"] : ["--\(key.rawValue)", value]
+        #expect(try Reading(flags).layers.find(key)?.values == [value])
+        #expect(try Reading(environment: [key.environmentName: value]).layers.find(key)?.values == [value])
+        #expect(try Reading(yaml: "\(key.rawValue): '\(value)'").layers.find(key)?.values == [value])
+    }
+
+    @Test("A sample of every key is accepted", arguments: OptionKey.allCases)
+    func samplesAreAccepted(key: OptionKey) throws {
+        guard key != .authSecretFile else { return }
+        let problems = try Reading(environment: [key.environmentName: sample(of: key)]).problems
+        #expect(!problems.contains { $0.contains("accepted") })
+    }
+
+    @Test("A misspelt variable is a warning, a foreign one is nothing")
+    func misspeltVariables() throws {
+        let read = try Reading(
+            .credentials,
+            environment: ["RELAYD_RELAY_ADRESS": "192.0.2.1", "RELAYD_SERVICE_HOST": "10.0.0.1", "HOME": "/root"])
+        #expect(
+            read.layers.warnings == ["RELAYD_RELAY_ADRESS is ignored; did you mean RELAYD_RELAY_ADDRESS?"])
+    }
+
+    private func sample(of key: OptionKey) -> String {
+        switch key {
+        case .listen: "192.0.2.1:3478"
+        case .relayAddress: "192.0.2.1"
+        case .externalAddress: "198.51.100.1"
+        case .relayPorts: "50000-50999"
+        case .realm: "example.org"
+        case .user: "alice:secret"
+        case .authSecret: "secret"
+        case .authSecretFile: "/nonexistent"
+        case .peerProfile: "private-network"
+        case .allowPeer, .denyPeer: "10.0.0.0/8"
+        case .allocationsPerUser, .permissionsPerAllocation, .unauthenticatedRate, .nonceLifetime: "60"
+        case .rfc5766ChannelNumbers, .demo: "true"
+        case .dataPlane: "socket"
+        case .workers: "2"
+        case .receiveBuffer, .sendBuffer: "65536"
+        case .http: "127.0.0.1:9090"
+        case .logLevel: "debug"
+        case .logFormat: "json"
+        }
+    }
+}
