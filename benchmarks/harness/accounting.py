@@ -1,0 +1,68 @@
+"""What a server and its CPU spent: from /proc, in nanoseconds and clock ticks."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Sample:
+    wall_ns: int
+    task_ns: int           # run time of all threads: exact
+    user_ticks: int        # utime and stime: sampled by the tick, good for their proportion only
+    system_ticks: int
+    cpu_busy_ticks: int    # of the server's CPU: everything that is neither idle nor stolen
+    cpu_steal_ticks: int
+    machine_steal_ticks: int
+    receive_drops: int     # UDP datagrams that found a full socket buffer, in the server's namespace
+
+
+def sample(pid: int, cpu: int) -> Sample:
+    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    run_time = sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())
+    cpus = {line.split()[0]: [int(v) for v in line.split()[1:]] for line in Path("/proc/stat").read_text().splitlines()
+            if line.startswith("cpu")}
+    user, nice, system, _idle, _iowait, irq, softirq, steal = cpus[f"cpu{cpu}"][:8]
+    return Sample(time.monotonic_ns(), run_time, int(stat[11]), int(stat[12]), user + nice + system + irq + softirq,
+                  steal, cpus["cpu"][7], _receive_drops(pid))
+
+
+def _receive_drops(pid: int) -> int:
+    lines = [line.split() for line in Path(f"/proc/{pid}/net/snmp").read_text().splitlines() if line.startswith("Udp:")]
+    return int(dict(zip(lines[0], lines[1]))["RcvbufErrors"])
+
+
+@dataclass(frozen=True)
+class Spent:
+    """The difference of two samples."""
+
+    seconds: float
+    task_ns: int
+    user_share: float       # of the task's time; 0 when nothing was sampled
+    cpu_busy_ns: int
+    foreign_share: float    # of the server's CPU: busy with neither the server nor idling; a little is softirq
+    steal_share: float      # of the server's CPU and the generator's, the larger
+    receive_drops: int
+
+    @staticmethod
+    def between(a: Sample, b: Sample) -> "Spent":
+        wall = b.wall_ns - a.wall_ns
+        user, system = b.user_ticks - a.user_ticks, b.system_ticks - a.system_ticks
+        steal = max(b.cpu_steal_ticks - a.cpu_steal_ticks, b.machine_steal_ticks - a.machine_steal_ticks)
+        task, busy = b.task_ns - a.task_ns, (b.cpu_busy_ticks - a.cpu_busy_ticks) * TICK_NS
+        return Spent(wall / 1e9, task, user / (user + system) if user + system else 0.0, busy,
+                     max(0.0, (busy - task) / wall), steal * TICK_NS / wall, b.receive_drops - a.receive_drops)
+
+
+def memory_bytes(pid: int) -> dict[str, int]:
+    """Resident and private dirty memory of a process: user memory only, the kernel's sockets are not in it."""
+    wanted = {"Rss": "resident", "Private_Dirty": "private_dirty", "Anonymous": "anonymous"}
+    found = {}
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        if name in wanted:
+            found[wanted[name]] = int(rest.split()[0]) * 1024
+    return found

@@ -1,0 +1,20 @@
+"""Where things are, and how the C programs are built."""
+
+import subprocess
+from pathlib import Path
+
+BENCHMARKS = Path(__file__).resolve().parent.parent
+ROOT = BENCHMARKS.parent
+OUT = BENCHMARKS / "out"
+
+
+def pinned(cpu: int) -> tuple[str, ...]:
+    """A command's prefix: on one CPU, and before whatever else the machine is busy with."""
+    return ("nice", "-n", "-20", "taskset", "-c", str(cpu))
+
+
+def build() -> None:
+    """Builds the reference relay, the generator and the probe; raises with the compiler's words."""
+    done = subprocess.run(["make", "-s", "-C", str(BENCHMARKS)], capture_output=True, text=True, timeout=300)
+    if done.returncode != 0:
+        raise RuntimeError(f"building the C programs failed:\n{done.stdout}{done.stderr}")

@@ -1,0 +1,102 @@
+import RelayCore
+import STUN
+
+/// The core: classifying datagrams of few and of many sessions, and the control messages.
+func measureCore(_ recorder: inout Recorder) {
+    for sessions in [1, 64, 10_000] where recorder.mayWant("core/classify") {
+        measureClassify(&recorder, sessions: sessions)
+    }
+    if recorder.mayWant("core/") { measureControl(&recorder) }
+}
+
+private let payloadByteCount = 172
+
+/// Every session in turn: at 10,000 each route comes from memory that no cache holds.
+private func measureClassify(_ recorder: inout Recorder, sessions count: Int) {
+    var fixture = CoreFixture(sessions: count)
+    let clients = fixture.sessions.map(\.client)
+    let peers = fixture.sessions.map(\.peer)
+    let relays = fixture.sessions.map(\.relay)
+    let up = Packets([[0x40, 0x00, 0, UInt8(payloadByteCount)] + [UInt8](repeating: 7, count: payloadByteCount)])
+    let down = Packets([[UInt8](repeating: 7, count: payloadByteCount)])
+    var forwarded = 0
+    recorder.measure("core/classify-up-\(count)", operations: 100_000) { operations in
+        var session = 0
+        for _ in 0..<operations {
+            if case .forward = fixture.core.classify(up[0], on: CoreFixture.listener, from: clients[session]) {
+                forwarded += 1
+            }
+            session = session + 1 == count ? 0 : session + 1
+        }
+    }
+    recorder.measure("core/classify-down-\(count)", operations: 100_000) { operations in
+        var session = 0
+        for _ in 0..<operations {
+            if case .forward = fixture.core.classify(down[0], on: relays[session], from: peers[session]) {
+                forwarded += 1
+            }
+            session = session + 1 == count ? 0 : session + 1
+        }
+    }
+    precondition(forwarded % 100_000 == 0, "a datagram of a session was not forwarded")
+}
+
+private func measureControl(_ recorder: inout Recorder) {
+    var fixture = CoreFixture(sessions: 64)
+    let session = fixture.sessions[0]
+    let packets = Packets([
+        encode(.request, .binding, 1) { _ in },
+        encode(.request, .allocate, 1) { $0.appendRequestedTransport(17) },
+        CoreFixture.bind(session, id: 4),
+        CoreFixture.refresh(session, id: 5, lifetimeSeconds: 600),
+        [UInt8](repeating: 0xFF, count: 40),
+    ])
+    let names = ["core/binding", "core/challenge", "core/rebind-channel", "core/refresh"]
+    let stranger = TransportAddress(IPAddress(v4: 0xC612_F001), port: 999)
+    for (index, name) in names.enumerated() {
+        let source = index < 2 ? stranger : session.client
+        recorder.measure(name, operations: 10_000) { operations in
+            for _ in 0..<operations {
+                let datagram = packets[index]
+                fixture.core.receive(
+                    datagram, on: CoreFixture.listener, from: source, at: fixture.moment, into: &fixture.effects)
+                fixture.perform()
+            }
+        }
+    }
+    recorder.measure("core/drop-garbage", operations: 100_000) { operations in
+        for _ in 0..<operations {
+            if case .drop = fixture.core.classify(packets[4], on: CoreFixture.listener, from: stranger) { continue }
+            preconditionFailure("garbage was not dropped")
+        }
+    }
+    measureCycle(&recorder)
+}
+
+/// Allocate, ChannelBind and Refresh with lifetime 0, signed; the client's own work is not in it.
+private func measureCycle(_ recorder: inout Recorder) {
+    var fixture = CoreFixture(sessions: 1000)
+    var session = fixture.sessions[0]
+    session = CoreFixture.Session(
+        client: TransportAddress(IPAddress(v4: 0xC612_4001), port: 20_000), peer: session.peer,
+        channel: session.channel, nonce: session.nonce)
+    let packets = Packets([
+        CoreFixture.refresh(session, id: 10, lifetimeSeconds: 0), CoreFixture.allocate(session, id: 11),
+        CoreFixture.bind(session, id: 12),
+    ])
+    recorder.measure("core/release-allocate-bind", operations: 2_000) { operations in
+        for _ in 0..<operations {
+            for index in 0..<3 {
+                let datagram = packets[index]
+                fixture.core.receive(
+                    datagram, on: CoreFixture.listener, from: session.client, at: fixture.moment,
+                    into: &fixture.effects)
+                fixture.perform()
+            }
+            // Later than the wheel's next due slot, so that timers are paid for too.
+            fixture.moment.monotonic = fixture.moment.monotonic.advanced(byMilliseconds: 1)
+            fixture.core.expire(at: fixture.moment, into: &fixture.effects)
+            fixture.perform()
+        }
+    }
+}
