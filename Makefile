@@ -1,0 +1,80 @@
+# The project's jobs. Each installs what it needs and misses, on Debian 12 with Swift.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/sh
+
+SWIFT  ?= swift
+PREFIX ?= /usr/local
+# Extra arguments for pytest, such as PYTEST_ARGS="-k hairpin".
+PYTEST_ARGS ?=
+# Arguments for benchmarks/run, such as BENCH_ARGS=--quick.
+BENCH_ARGS ?=
+
+RELAYD  := .build/release/relayd
+VENV    := .build/venv
+RESULTS := .build/test-results
+
+# What the Swift toolchain needs to build C, C++ and packages from git, and the library that reads YAML.
+BUILD_PACKAGES := binutils ca-certificates git libc6-dev libstdc++-12-dev libyaml-dev
+# The clients that the program is run under, and what watches the wire meanwhile.
+CLIENT_PACKAGES := coturn
+TEST_PACKAGES   := $(CLIENT_PACKAGES) ethtool iproute2 python3 python3-venv tcpdump util-linux
+BENCH_PACKAGES  := $(CLIENT_PACKAGES) ethtool gcc iproute2 libc6-dev libssl-dev procps python3
+
+.PHONY: help run test check format bench clean install release toolchain unit-tests integration-tests
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: release ## build release and start a demonstration relay on loopback
+	@scripts/install-missing $(CLIENT_PACKAGES)
+	@$(RELAYD) --demo
+
+test: ## build and run everything that tests, then count it
+	@rm -rf $(RESULTS) && mkdir -p $(RESULTS)
+	@$(MAKE) -k unit-tests integration-tests; status=$$?; scripts/summary $(RESULTS) && exit $$status
+
+unit-tests: toolchain ## run the Swift tests
+	@mkdir -p $(RESULTS)
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build --disable-xctest --xunit-output $(RESULTS)/unit.xml
+
+integration-tests: release $(VENV)/.complete ## run real clients against the release build
+	@mkdir -p $(RESULTS)
+	PYTEST_ARGS="$(PYTEST_ARGS)" scripts/integration $(VENV)/bin/python $(RELAYD) $(RESULTS)/integration.xml
+
+check: toolchain ## lint, build with warnings as errors, look for untidy code
+	@scripts/install-missing python3
+	$(SWIFT) format lint --strict --parallel --recursive Sources Tests Package.swift
+	scripts/tidy
+	$(SWIFT) build --build-tests
+
+format: toolchain ## format all Swift files in place
+	$(SWIFT) format --in-place --parallel --recursive Sources Tests Package.swift
+
+bench: release ## measure what a relayed packet costs, beside other relays (as root)
+	@scripts/install-missing $(BENCH_PACKAGES)
+	@if [ "$$(id -u)" -eq 0 ]; then benchmarks/run $(BENCH_ARGS); else sudo benchmarks/run $(BENCH_ARGS); fi
+
+release: toolchain ## build .build/release/relayd
+	$(SWIFT) build --configuration release --static-swift-stdlib --product relayd
+
+install: release ## install relayd under PREFIX (default /usr/local)
+	install -D -m 755 $(RELAYD) $(DESTDIR)$(PREFIX)/bin/relayd
+
+clean: ## remove everything that was built
+	rm -rf .build benchmarks/micro/.build benchmarks/out
+
+toolchain:
+	@command -v $(SWIFT) >/dev/null || { \
+	  echo "Swift 6.3 or newer is needed and '$(SWIFT)' was not found: https://www.swift.org/install/linux/" >&2; exit 1; }
+	@scripts/install-missing $(BUILD_PACKAGES)
+
+$(VENV)/.complete: Tests/Integration/requirements.txt
+	@scripts/install-missing $(TEST_PACKAGES)
+	rm -rf $(VENV)
+	/usr/bin/python3 -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
