@@ -36,6 +36,7 @@ let package = Package(
     ],
     targets: [
         .target(name: "CLinux"),
+        .target(name: "CPrefetch"),
         // libyaml by itself: the Swift packages on top of it bring all of Foundation and its Unicode tables, which
         // tripled the program's memory.
         .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
@@ -45,13 +46,14 @@ let package = Package(
             swiftSettings: strictAndMemorySafe),
         .target(
             name: "RelayCore",
-            dependencies: ["STUN", .product(name: "Crypto", package: "swift-crypto")],
+            dependencies: ["STUN", "CPrefetch", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: strictAndMemorySafe),
         .target(
             name: "RelayWorker", dependencies: ["STUN", "RelayCore", "CLinux"],
             swiftSettings: strictAndMemorySafe),
         .target(
-            name: "DataPlaneSocket", dependencies: ["STUN", "RelayCore", "RelayWorker", "CLinux"],
+            name: "DataPlaneSocket",
+            dependencies: ["STUN", "RelayCore", "RelayWorker", "CLinux", "CPrefetch"],
             swiftSettings: strictAndMemorySafe),
         .executableTarget(
             name: "relayd",

@@ -1,7 +1,20 @@
 public import STUN
 
 extension RelayCore {
-    /// Decides what becomes of one datagram: no effects, no allocation. Counts what it forwards and drops.
+    /// Asks the memory for what ``classify(_:on:from:)`` will read of this datagram. For a whole batch before the first
+    /// is classified: then the batch waits once, not once a datagram.
+    public func anticipate(_ datagram: RawSpan, on slot: SocketSlot, from source: TransportAddress) {
+        switch slots.kind(of: slot) {
+        case .listener:
+            guard let header = ChannelData.parse(datagram) else { return }
+            outbound.prefetch(ChannelKey(client: source, listener: slot, channel: header.channel))
+        case .relay: inbound.prefetch(PeerKey(relay: slot, peer: source))
+        case .unused: return
+        }
+    }
+
+    /// Decides what becomes of one datagram: no effects, no allocation. Counts what it drops; what it lets through is
+    /// counted by ``countForwarded(_:)``.
     ///
     /// - Parameters:
     ///   - datagram: the UDP payload.
@@ -9,11 +22,23 @@ extension RelayCore {
     public mutating func classify(
         _ datagram: RawSpan, on slot: SocketSlot, from source: TransportAddress
     ) -> Verdict {
-        guard Int(slot.index) < slots.count else { return drop(.noAllocation) }
-        switch slots[Int(slot.index)] {
+        switch slots.kind(of: slot) {
         case .listener: return classifyFromClient(datagram, on: slot, from: source)
         case .relay: return classifyFromPeer(datagram, on: slot, from: source)
         case .unused: return drop(.noAllocation)
+        }
+    }
+
+    /// Counts a datagram that is forwarded as `hop` says: to be called once for each.
+    public mutating func countForwarded(_ hop: Hop) {
+        let byteCount = Int(hop.payloadByteCount)
+        switch hop.framing {
+        case .unwrap:
+            traffic[hop.route].countToPeer(byteCount)
+            counters.channelTraffic.countToPeer(byteCount)
+        case .wrap:
+            traffic[hop.route].countToClient(byteCount)
+            counters.channelTraffic.countToClient(byteCount)
         }
     }
 
@@ -28,14 +53,13 @@ extension RelayCore {
         guard let index = outbound.find(ChannelKey(client: client, listener: slot, channel: header.channel)) else {
             return drop(.unboundChannel)
         }
-        let route = outbound[index]
-        guard route.isActive else { return drop(.noPermission) }
-        traffic[Int(route.channelIndex)].countToPeer(Int(header.payloadByteCount))
-        counters.channelTraffic.countToPeer(Int(header.payloadByteCount))
+        let entry = outbound[index]
+        guard entry.isActive else { return drop(.noPermission) }
+        traffic.prefetch(entry.route)
         return .forward(
             Hop(
-                egress: route.relay, destination: route.peer, framing: .unwrap,
-                payloadByteCount: header.payloadByteCount))
+                egress: entry.relay, destination: entry.peer, framing: .unwrap,
+                payloadByteCount: header.payloadByteCount, route: entry.route))
     }
 
     private mutating func classifyFromPeer(
@@ -45,16 +69,15 @@ extension RelayCore {
             let isPermitted = permitted.find(PermissionKey(relay: slot, peer: peer.ip)) != nil
             return isPermitted ? .control : drop(.noPermission)
         }
-        let route = inbound[index]
+        let entry = inbound[index]
         let payloadByteCount = datagram.byteCount
         // A channel header says the length in 16 bits, and IPv4 carries 65,507 bytes of it at most.
         guard payloadByteCount <= 65_503 else { return drop(.malformed) }
-        traffic[Int(route.channelIndex)].countToClient(payloadByteCount)
-        counters.channelTraffic.countToClient(payloadByteCount)
+        traffic.prefetch(entry.route)
         return .forward(
             Hop(
-                egress: route.listener, destination: route.client, framing: .wrap(route.channel),
-                payloadByteCount: UInt16(payloadByteCount)))
+                egress: entry.listener, destination: entry.client, framing: .wrap(entry.number),
+                payloadByteCount: UInt16(payloadByteCount), route: entry.route))
     }
 
     private mutating func drop(_ reason: DropReason) -> Verdict {

@@ -12,12 +12,12 @@ public struct RelayCore: ~Copyable {
     var authenticator: Authenticator
     var unauthenticated: TokenBuckets
 
-    var slots: [SlotRole] = []
+    var slots = SlotTable()
     var allocations = Pool<Allocation>()
     var permissions = Pool<Permission>()
     var channels = Pool<Channel>()
     /// What each channel carried, by its index in ``channels``: written per packet, so apart from the rest.
-    var traffic: [AllocationTraffic] = []
+    var traffic = TrafficTable()
     /// The siblings that this core reserved and that nobody claimed yet.
     var reservations = Pool<Reserved>()
 
@@ -64,7 +64,7 @@ public struct RelayCore: ~Copyable {
 
     /// Tells the core of a listener socket and its local address (for a wildcard listener: one of its addresses).
     public mutating func listen(on slot: SocketSlot, at address: TransportAddress) {
-        setRole(.listener(address), of: slot)
+        slots[slot] = .listener(address)
     }
 
     /// Counts a datagram that came to an address which nothing can be answered from.
@@ -78,7 +78,7 @@ public struct RelayCore: ~Copyable {
         _ datagram: RawSpan, on slot: SocketSlot, from source: TransportAddress, at moment: Moment,
         into effects: inout Effects
     ) {
-        switch role(of: slot) {
+        switch slots[slot] {
         case .listener:
             receiveFromClient(datagram, on: slot, from: source, at: moment, into: &effects)
         case .relay(let allocation, let family):
@@ -86,15 +86,6 @@ public struct RelayCore: ~Copyable {
         case .unused:
             counters.count(.noAllocation)
         }
-    }
-
-    func role(of slot: SocketSlot) -> SlotRole {
-        Int(slot.index) < slots.count ? slots[Int(slot.index)] : .unused
-    }
-
-    mutating func setRole(_ role: SlotRole, of slot: SocketSlot) {
-        while slots.count <= Int(slot.index) { slots.append(.unused) }
-        slots[Int(slot.index)] = role
     }
 }
 

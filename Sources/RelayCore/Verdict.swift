@@ -28,13 +28,17 @@ public struct Hop: Sendable, BitwiseCopyable {
     public let payloadByteCount: UInt16
     public let framing: Framing
     public let destination: TransportAddress
+    /// The channel binding that the datagram belongs to.
+    public let route: RouteID
 
     @inlinable
     public init(
-        egress: SocketSlot, destination: TransportAddress, framing: Framing, payloadByteCount: UInt16
+        egress: SocketSlot, destination: TransportAddress, framing: Framing, payloadByteCount: UInt16,
+        route: RouteID
     ) {
         self.egress = egress
         self.destination = destination
+        self.route = route
         self.framing = framing
         self.payloadByteCount = payloadByteCount
     }

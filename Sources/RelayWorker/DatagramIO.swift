@@ -39,7 +39,7 @@ public struct ICMPReport: Sendable, BitwiseCopyable {
 /// The hot half of the seam: datagrams in and out in batches, generic, one instance per worker and life of a plane.
 ///
 /// The loop calls in this order, over and over: `receive`, then for each index `arrival`, `bytes` and exactly one
-/// of `forward` or `release`; `takeReports`; `send` for what the core answers; `flush`.
+/// of `forward` or `release`, in any order; `takeReports`; `send` for what the core answers; `flush`.
 /// Nothing here allocates, retains, locks or logs once the instance is warm.
 public protocol DatagramIO: ~Copyable {
     /// Starts to watch a socket of the set. The set keeps owning the descriptor.
@@ -63,6 +63,9 @@ public protocol DatagramIO: ~Copyable {
     /// The UDP payload of datagram `index`, valid until the next mutating call.
     @_lifetime(borrow self)
     func bytes(_ index: Int) -> RawSpan
+
+    /// Asks the memory for what ``forward(_:_:)`` will need of the plane's own to send by this hop; nothing else.
+    func anticipate(_ hop: Hop)
 
     /// Queues datagram `index` to leave as `hop` says, DSCP and ECN carried across. Takes the buffer.
     mutating func forward(_ index: Int, _ hop: Hop)

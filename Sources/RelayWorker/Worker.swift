@@ -11,7 +11,11 @@ public struct Worker: ~Copyable, @unchecked Sendable {
     @usableFromInline var core: RelayCore
     @usableFromInline var effects = Effects()
     /// Indices of the batch that wait for the core; kept between turns for its room.
-    @usableFromInline var controls: [Int] = []
+    @usableFromInline var controls = ScratchList<Int>()
+    /// Which local address each datagram of the batch was sent to; kept between turns for its room.
+    @usableFromInline var places = ScratchList<SocketSlot?>()
+    /// Datagrams of the batch that have a route; kept between turns for its room.
+    @usableFromInline var departures = ScratchList<Departing>()
     @usableFromInline var publishesAt: Instant?
     @usableFromInline let link: WorkerLink
     var vantages = VantageTable()
@@ -38,7 +42,6 @@ public struct Worker: ~Copyable, @unchecked Sendable {
         self.link = link
         self.notes = notes
         sockets = SocketSet(wakeDescriptor: link.wakeDescriptor)
-        controls.reserveCapacity(256)
         for address in listeners {
             try listen(at: address)
         }

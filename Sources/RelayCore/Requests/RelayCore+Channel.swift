@@ -14,7 +14,7 @@ extension RelayCore {
         else { return }
 
         let byNumber = channel(exchange.key, number)
-        let byPeer = inbound.find(PeerKey(relay: relay.slot, peer: peer)).map { inbound[$0].channelIndex }
+        let byPeer = inbound.find(PeerKey(relay: relay.slot, peer: peer)).map { inbound[$0].route.index }
         // Neither the number nor the peer may belong to somebody else, not even in the cool-down.
         guard byNumber == byPeer else { return refuse(exchange, .badRequest, into: &effects) }
         guard hasRoom(forPermissions: [peer], exchange, index, into: &effects) else { return }
@@ -31,7 +31,7 @@ extension RelayCore {
 
     private func channel(_ client: ClientKey, _ number: ChannelNumber) -> UInt32? {
         outbound.find(ChannelKey(client: client.client, listener: client.listener, channel: number.rawValue))
-            .map { outbound[$0].channelIndex }
+            .map { outbound[$0].route.index }
     }
 
     private mutating func createChannel(
@@ -40,17 +40,17 @@ extension RelayCore {
     ) {
         let handle = channels.insert(
             Channel(allocation: index, relay: relay, number: number, peer: peer, expires: expires))
-        while traffic.count <= Int(handle.index) { traffic.append(AllocationTraffic()) }
-        traffic[Int(handle.index)] = AllocationTraffic()
+        let route = RouteID(index: handle.index)
+        traffic.reset(route)
         let isNew =
             outbound.insert(
                 ChannelKey(client: exchange.client, listener: exchange.listener, channel: number.rawValue),
-                OutboundRoute(peer: peer, relay: relay, channelIndex: handle.index, isActive: false))
+                OutboundRoute(peer: peer, relay: relay, route: route, isActive: false))
             && inbound.insert(
                 PeerKey(relay: relay, peer: peer),
                 InboundRoute(
-                    client: exchange.client, listener: exchange.listener, channel: number,
-                    channelIndex: handle.index, isActive: false))
+                    client: exchange.client, listener: exchange.listener, number: number,
+                    route: route, isActive: false))
         precondition(isNew, "a channel that was there already")
         allocations[index][peer.family]?.channels.append(handle.index)
         timers.schedule(
@@ -100,7 +100,7 @@ extension RelayCore {
         outbound.remove(keys.outbound)
         inbound.remove(keys.inbound)
         let binding = channels.remove(at: channel)
-        allocations[binding.allocation].traffic.add(traffic[Int(channel)])
+        allocations[binding.allocation].traffic.add(traffic[RouteID(index: channel)])
         allocations[binding.allocation][binding.peer.family]?.channels.removeAll { $0 == channel }
     }
 

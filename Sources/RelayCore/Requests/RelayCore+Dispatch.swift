@@ -11,7 +11,7 @@ extension RelayCore {
         }
         switch message.messageClass {
         case .request:
-            guard case .listener(let server) = role(of: slot) else { return counters.count(.unexpected) }
+            guard case .listener(let server) = slots[slot] else { return counters.count(.unexpected) }
             let exchange = Exchange(
                 method: message.method, transaction: message.transactionID, client: client, listener: slot,
                 server: server, moment: moment)

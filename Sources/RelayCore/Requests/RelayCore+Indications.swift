@@ -53,7 +53,7 @@ extension RelayCore {
     public mutating func report(
         _ error: ICMPError, from peer: TransportAddress, on slot: SocketSlot, into effects: inout Effects
     ) {
-        guard case .relay(let index, let family) = role(of: slot), error.isForClients(family),
+        guard case .relay(let index, let family) = slots[slot], error.isForClients(family),
             permitted.find(PermissionKey(relay: slot, peer: peer.ip)) != nil
         else { return }
         let named = externalise(peer)

@@ -116,7 +116,7 @@ extension RelayCore {
             slot: slot, address: request.address, advertised: externalise(request.address),
             holdsPort: request.purpose != .claimed || holdClaimed(request.address, at: moment.monotonic),
             expires: Instant(nanoseconds: 0))
-        setRole(.relay(allocation: request.allocation.index, family: family), of: slot)
+        slots[slot] = .relay(allocation: request.allocation.index, family: family)
         ledger.markRelayed(request.address, true)
     }
 

@@ -26,7 +26,7 @@ struct Channel {
 struct OutboundRoute: BitwiseCopyable {
     let peer: TransportAddress
     let relay: SocketSlot
-    let channelIndex: UInt32
+    let route: RouteID
     var isActive: Bool
 }
 
@@ -34,18 +34,9 @@ struct OutboundRoute: BitwiseCopyable {
 struct InboundRoute: BitwiseCopyable {
     let client: TransportAddress
     let listener: SocketSlot
-    let channel: ChannelNumber
-    let channelIndex: UInt32
+    let number: ChannelNumber
+    let route: RouteID
     var isActive: Bool
-}
-
-/// What a socket slot is to the core.
-enum SlotRole {
-    case unused
-    /// A listener at this local address.
-    case listener(TransportAddress)
-    /// The relayed transport address of an allocation.
-    case relay(allocation: UInt32, family: AddressFamily)
 }
 
 /// The wheel's tokens: four bits of kind, 28 of index, 32 of generation.

@@ -116,7 +116,7 @@ extension RelayCore {
     mutating func abandonRelay(of index: UInt32, _ family: AddressFamily, into effects: inout Effects) {
         guard let relay = allocations[index][family] else { return }
         allocations[index][family] = nil
-        setRole(.unused, of: relay.slot)
+        slots[relay.slot] = .unused
         ledger.markRelayed(relay.address, false)
         if relay.holdsPort { giveBack(relay.address) }
         effects.append(.closeRelay(relay.slot))

@@ -2,6 +2,8 @@
 // pay a uniqueness check and a bounds check on each access of the packet path. Every index that reaches memory is
 // masked by the capacity or checked against it.
 
+internal import CPrefetch
+
 /// A key of a ``FlatTable``: plain bits, compared by value, hashed with a secret.
 protocol FlatKey: BitwiseCopyable, Equatable {
     /// A well-mixed hash of every field. Clients and peers choose addresses and ports, so an unknown `seed` is all
@@ -60,6 +62,12 @@ struct FlatTable<Key: FlatKey, Value: BitwiseCopyable>: ~Copyable {
             index = (index &+ 1) & mask
         }
         return nil
+    }
+
+    /// Asks for the cache line where the search for `key` begins, so that ``find(_:)`` finds it there a little later.
+    @inline(__always)
+    func prefetch(_ key: Key) {
+        unsafe cprefetch(entries + home(key))
     }
 
     /// The value in an entry that ``find(_:)`` found.

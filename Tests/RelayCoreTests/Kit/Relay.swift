@@ -80,8 +80,11 @@ final class Relay {
     /// Gives the core one datagram as a worker would; every effect as a line, a verdict other than "control" too.
     func deliver(_ bytes: [UInt8], on slot: SocketSlot, from source: TransportAddress) -> [String] {
         step {
+            core.anticipate(bytes.span.bytes, on: slot, from: source)
             switch core.classify(bytes.span.bytes, on: slot, from: source) {
-            case .forward(let hop): lines.append(line(hop, bytes))
+            case .forward(let hop):
+                core.countForwarded(hop)
+                lines.append(line(hop, bytes))
             case .control: core.receive(bytes.span.bytes, on: slot, from: source, at: moment, into: &effects)
             case .drop: lines.append("dropped")
             }

@@ -104,6 +104,8 @@ struct SimulatedIO: DatagramIO, ~Copyable {
         return buffer.span.bytes.extracting(batch[index].range)
     }
 
+    func anticipate(_ hop: Hop) {}
+
     mutating func forward(_ index: Int, _ hop: Hop) {
         check(index)
         let datagram = buffer[batch[index].range]

@@ -23,7 +23,8 @@ private func measureClassify(_ recorder: inout Recorder, sessions count: Int) {
     recorder.measure("core/classify-up-\(count)", operations: 100_000) { operations in
         var session = 0
         for _ in 0..<operations {
-            if case .forward = fixture.core.classify(up[0], on: CoreFixture.listener, from: clients[session]) {
+            if case .forward(let hop) = fixture.core.classify(up[0], on: CoreFixture.listener, from: clients[session]) {
+                fixture.core.countForwarded(hop)
                 forwarded += 1
             }
             session = session + 1 == count ? 0 : session + 1
@@ -32,7 +33,8 @@ private func measureClassify(_ recorder: inout Recorder, sessions count: Int) {
     recorder.measure("core/classify-down-\(count)", operations: 100_000) { operations in
         var session = 0
         for _ in 0..<operations {
-            if case .forward = fixture.core.classify(down[0], on: relays[session], from: peers[session]) {
+            if case .forward(let hop) = fixture.core.classify(down[0], on: relays[session], from: peers[session]) {
+                fixture.core.countForwarded(hop)
                 forwarded += 1
             }
             session = session + 1 == count ? 0 : session + 1

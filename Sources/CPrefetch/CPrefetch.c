@@ -1,0 +1,2 @@
+// A C target needs a translation unit; everything is in the header.
+#include "CPrefetch.h"
