@@ -1,14 +1,17 @@
 // Unsafe because: the packet path needs memory for plain values that is never counted, copied or grown behind its
 // back. Every access is checked against the count, and the owner is unique, so nothing outlives it.
+import CPrefetch
 
-/// A fixed count of plain values with checked subscripts.
+/// A fixed count of plain values with checked subscripts, from a cache line on.
 @safe struct FixedBuffer<Element: BitwiseCopyable>: ~Copyable {
     private let base: UnsafeMutablePointer<Element>
     let count: Int
 
     init(repeating value: Element, count: Int) {
         self.count = count
-        unsafe base = .allocate(capacity: count)
+        let raw = UnsafeMutableRawPointer.allocate(
+            byteCount: count * MemoryLayout<Element>.stride, alignment: max(64, MemoryLayout<Element>.alignment))
+        unsafe base = raw.bindMemory(to: Element.self, capacity: count)
         unsafe base.initialize(repeating: value, count: count)
     }
 
@@ -24,6 +27,10 @@
             yield unsafe &base[index]
         }
     }
+
+    /// Asks for the line where element `index` begins; harmless for any index.
+    @inline(__always)
+    func prefetch(_ index: Int) { unsafe cprefetch(base + index) }
 
     /// A buffer of `newCount` values that begins with these.
     func grown(to newCount: Int, filledWith value: Element) -> FixedBuffer {

@@ -28,6 +28,8 @@ struct Flow: BitwiseCopyable {
     var destination = TransportAddress(IPAddress(v4: 0), port: 0)
     fileprivate(set) var first = -1
     fileprivate var last = -1
+    /// Nothing of it is left to send.
+    fileprivate(set) var isSent = false
     /// The next flow of the same socket, or -1.
     fileprivate(set) var next = -1
 }
@@ -62,7 +64,7 @@ struct SendQueue: ~Copyable {
     private var flowIndex = ProbeIndex()
     private var outletIndex = ProbeIndex()
     private(set) var count = 0
-    private var flowCount = 0
+    private(set) var flowCount = 0
     private(set) var outletCount = 0
     private var latestFlow = -1
 
@@ -99,6 +101,7 @@ struct SendQueue: ~Copyable {
 
     func outlet(_ index: Int) -> Outlet { outlets[index] }
     func flow(_ index: Int) -> Flow { flows[index] }
+    mutating func markSent(flow index: Int) { flows[index].isSent = true }
     func datagram(_ index: Int) -> QueuedDatagram { datagrams[index] }
 
     /// The longest run that begins with datagram `first`.

@@ -26,6 +26,7 @@ extension SocketIO {
     private mutating func poll(until deadline: Instant?) throws(PlaneError) {
         turnsSincePoll = 0
         let count = sockets.hasReady ? try poller.wait(nanoseconds: 0) : try poller.wait(until: deadline)
+        for index in 0..<count { sockets.prefetch(Int(truncatingIfNeeded: poller.event(index).token)) }
         for index in 0..<count {
             let event = poller.event(index)
             guard event.token != Poller.wakeToken else { continue }

@@ -4,6 +4,9 @@ public import RelayWorker
 public import STUN
 
 extension SocketIO {
+    @inline(__always)
+    public func anticipate(_ hop: Hop) { sockets.prefetch(Int(hop.egress.index)) }
+
     public mutating func forward(_ index: Int, _ hop: Hop) {
         let datagram = batch.datagram(index)
         var queued = QueuedDatagram()
@@ -41,14 +44,16 @@ extension SocketIO {
             counters.sendRefused += 1
             return
         }
-        queue.append(datagram, from: Int(slot.index), owner: state.owner, to: destination)
+        queue.append(datagram, from: Int(slot.index), owner: Int(state.owner), to: destination)
     }
 
     public mutating func flush() throws(PlaneError) { submit() }
 
-    /// Hands the queue to the kernel: one call a descriptor, a message for each run.
+    /// Hands the queue to the kernel: what a raw socket can take first, then one call a descriptor, a message for each
+    /// run.
     mutating func submit() {
         guard !queue.isEmpty else { return }
+        submitRaw()
         for index in 0..<queue.outletCount { submit(queue.outlet(index)) }
         queue.removeAll()
         memory.emptyArena()
@@ -57,23 +62,28 @@ extension SocketIO {
     private mutating func submit(_ outlet: Outlet) {
         var flow = outlet.firstFlow
         while flow >= 0 {
-            transmitter.setName(flow, to: clinux_address(queue.flow(flow).destination))
-            submit(flow: flow, of: outlet.owner)
+            if !queue.flow(flow).isSent {
+                transmitter.setName(flow, to: clinux_address(queue.flow(flow).destination))
+                submit(flow: flow, of: outlet.owner)
+            }
             flow = queue.flow(flow).next
         }
         transmit(by: outlet.owner)
     }
 
     private mutating func submit(flow: Int, of owner: Int) {
-        let segmentLimit = usesSegmentation ? sockets[owner].segmentLimit : 0
-        let state = sockets[queue.flow(flow).egress]
+        let segmentLimit = usesSegmentation ? Int(sockets[owner].segmentLimit) : 0
+        let egress = queue.flow(flow).egress
+        let version = sockets[egress].version
+        let vantage = sockets[egress].isListener ? Int(sockets[egress].addressIndex) : -1
+        let source = vantage < 0 ? clinux_address() : addresses[vantage].source
         var next = queue.flow(flow).first
         while next >= 0 {
             let run = queue.run(from: next, segmentLimit: segmentLimit)
             let head = queue.datagram(next)
             let envelope = Envelope(
-                version: state.version, source: state.source, name: flow, trafficClass: head.trafficClass,
-                neverFragmentV6: head.dontFragment && state.version == 6)
+                version: version, source: source, name: flow, trafficClass: head.trafficClass,
+                neverFragmentV6: head.dontFragment && version == 6)
             if head.dontFragment {
                 transmit(by: owner)
                 transmitAlone(run, envelope, by: owner, to: queue.flow(flow).destination)
@@ -89,7 +99,7 @@ extension SocketIO {
         let outcome = transmitter.transmit(by: sockets[owner].descriptor, counting: &counters)
         if outcome.cannotSegment { usesSegmentation = false }
         if let size = outcome.refusedSegmentByteCount {
-            sockets[owner].segmentLimit = min(sockets[owner].segmentLimit, size - 1)
+            sockets[owner].segmentLimit = min(sockets[owner].segmentLimit, UInt16(size - 1))
         }
     }
 

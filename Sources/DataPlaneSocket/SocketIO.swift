@@ -9,6 +9,7 @@ public struct SocketIO: DatagramIO, ~Copyable {
 
     let usesReceiveOffload: Bool
     var usesSegmentation: Bool
+    let usesRawSending: Bool
     var memory: PacketMemory
     var receiver: Receiver
     var transmitter = Transmitter()
@@ -16,6 +17,10 @@ public struct SocketIO: DatagramIO, ~Copyable {
     var batch = Batch()
     var queue = SendQueue()
     var sockets = SocketTable()
+    var addresses = LocalAddresses()
+    var rawTransmitter = RawTransmitter()
+    /// The flow of each datagram in the raw transmitter.
+    var rawFlows = FixedBuffer(repeating: 0, count: RawTransmitter.capacity)
     var reports = ReportRing()
     var watchesWakeDescriptor = false
     /// Calls of `receive` since epoll was asked last.
@@ -32,6 +37,7 @@ public struct SocketIO: DatagramIO, ~Copyable {
     private init(_ features: SocketPlane.Features, _ memory: consuming PacketMemory, _ poller: consuming Poller) {
         usesReceiveOffload = features.hasReceiveOffload
         usesSegmentation = features.hasSegmentationOffload
+        usesRawSending = features.hasRawSending
         receiver = Receiver(into: memory)
         self.memory = memory
         self.poller = poller
@@ -47,17 +53,18 @@ public struct SocketIO: DatagramIO, ~Copyable {
         state.isInUse = true
         state.descriptor = entry.descriptor
         state.version = entry.local.family == .ipv4 ? 4 : 6
-        state.owner = Int(slot.index)
+        state.owner = Int32(slot.index)
+        state.port = entry.local.port
         switch entry.role {
         case .vantage(let listener):
-            state.owner = Int(listener.index)
+            state.owner = Int32(listener.index)
             state.isListener = true
-            state.source = clinux_address(entry.local.ip, port: 0)
+            state.addressIndex = Int32(addresses.addVantage(entry.local.ip))
         case .listener:
             state.isListener = true
-        case .relay: break
+        case .relay: state.addressIndex = Int32(addresses.relay(entry.local.ip, usesRaw: usesRawSending))
         }
-        if state.owner == Int(slot.index) { try watch(entry.descriptor, slot) }
+        if state.owner == Int32(slot.index) { try watch(entry.descriptor, slot) }
         self.sockets.insert(state, at: Int(slot.index))
     }
 
@@ -76,7 +83,7 @@ public struct SocketIO: DatagramIO, ~Copyable {
         let index = Int(slot.index)
         guard sockets.contains(index) else { return }
         let state = sockets[index]
-        if state.owner == index { poller.remove(state.descriptor) }
+        if Int(state.owner) == index { poller.remove(state.descriptor) }
         batch.forget(slot)
         reports.forget(slot)
         sockets.remove(index)

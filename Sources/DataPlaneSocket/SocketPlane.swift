@@ -1,5 +1,6 @@
 import CLinux
 public import RelayWorker
+import STUN
 
 /// The plane for any kernel: epoll, `recvmmsg`, `sendmmsg`, and UDP GRO and GSO where the kernel has them.
 public struct SocketPlane: DataPlane {
@@ -9,10 +10,13 @@ public struct SocketPlane: DataPlane {
         public var receiveOffload: Bool
         /// Hand several datagrams of one flow to the kernel in one message (`UDP_SEGMENT`).
         public var segmentationOffload: Bool
+        /// Hand single datagrams of many relay sockets to the kernel by one raw socket an address.
+        public var rawSending: Bool
 
-        public init(receiveOffload: Bool = true, segmentationOffload: Bool = true) {
+        public init(receiveOffload: Bool = true, segmentationOffload: Bool = true, rawSending: Bool = true) {
             self.receiveOffload = receiveOffload
             self.segmentationOffload = segmentationOffload
+            self.rawSending = rawSending
         }
     }
 
@@ -20,9 +24,12 @@ public struct SocketPlane: DataPlane {
     public struct Features: Sendable, Equatable, CustomStringConvertible {
         public let hasReceiveOffload: Bool
         public let hasSegmentationOffload: Bool
+        /// Needs `CAP_NET_RAW`; without it every relay socket sends for itself, which costs a call each.
+        public let hasRawSending: Bool
 
         public var description: String {
-            "epoll, recvmmsg/sendmmsg, GRO \(hasReceiveOffload ? "on" : "off"), GSO \(hasSegmentationOffload ? "on" : "off")"
+            "epoll, recvmmsg/sendmmsg, GRO \(hasReceiveOffload ? "on" : "off"), "
+                + "GSO \(hasSegmentationOffload ? "on" : "off"), raw sending \(hasRawSending ? "on" : "off")"
         }
     }
 
@@ -47,7 +54,15 @@ public struct SocketPlane: DataPlane {
         return Features(
             hasReceiveOffload: options.receiveOffload && clinux_set_option(descriptor, SOL_UDP, UDP_GRO, 1) >= 0,
             hasSegmentationOffload: options.segmentationOffload
-                && clinux_set_option(descriptor, SOL_UDP, UDP_SEGMENT, 1200) >= 0)
+                && clinux_set_option(descriptor, SOL_UDP, UDP_SEGMENT, 1200) >= 0,
+            hasRawSending: options.rawSending && Self.maySendRaw())
+    }
+
+    private static func maySendRaw() -> Bool {
+        let descriptor = clinux_open_raw(4, clinux_address(IPAddress(v4: 0), port: 0))
+        guard descriptor >= 0 else { return false }
+        _ = clinux_close(descriptor)
+        return true
     }
 
     public func run(_ worker: inout Worker) throws(PlaneError) -> Departure {

@@ -1,8 +1,7 @@
-import CLinux
 import RelayCore
 import RelayWorker
 
-/// What the plane knows about one slot.
+/// What the plane knows about one slot, in half a cache line.
 struct SocketState: BitwiseCopyable {
     /// Which list of ready sockets a socket stands in.
     enum Membership: BitwiseCopyable { case none, listeners, relays }
@@ -11,18 +10,20 @@ struct SocketState: BitwiseCopyable {
     var isListener = false
     /// 4 or 6.
     var version: UInt8 = 4
+    var membership = Membership.none
     var descriptor: Int32 = -1
     /// The slot that owns the descriptor: itself, or a vantage's listener.
-    var owner = 0
-    /// The address to send from; version 0 where the socket's own will do.
-    var source = clinux_address()
+    var owner: Int32 = 0
     /// The largest datagram that is worth a try with GSO; lowered when the kernel refuses one.
-    var segmentLimit = 65_000
+    var segmentLimit: UInt16 = 65_000
+    /// The local port.
+    var port: UInt16 = 0
     /// The kernel's last total of dropped datagrams.
     var dropCount: UInt32 = 0
-    var membership = Membership.none
-    var previous = -1
-    var next = -1
+    fileprivate(set) var previous: Int32 = -1
+    fileprivate(set) var next: Int32 = -1
+    /// Of a vantage or a relay socket: where its address stands among the local addresses, or -1.
+    var addressIndex: Int32 = -1
 }
 
 /// A queue of slots that probably have something to receive, linked through their states.
@@ -38,10 +39,10 @@ struct ReadyList: BitwiseCopyable {
 
     mutating func append(_ slot: Int, in states: inout FixedBuffer<SocketState>) {
         states[slot].membership = membership
-        states[slot].previous = last
+        states[slot].previous = Int32(last)
         states[slot].next = -1
         if last >= 0 {
-            states[last].next = slot
+            states[last].next = Int32(slot)
         } else {
             first = slot
         }
@@ -51,16 +52,17 @@ struct ReadyList: BitwiseCopyable {
 
     /// Takes out a slot that stands in this list.
     mutating func remove(_ slot: Int, in states: inout FixedBuffer<SocketState>) {
-        let state = states[slot]
-        if state.previous >= 0 {
-            states[state.previous].next = state.next
+        let previous = Int(states[slot].previous)
+        let next = Int(states[slot].next)
+        if previous >= 0 {
+            states[previous].next = Int32(next)
         } else {
-            first = state.next
+            first = next
         }
-        if state.next >= 0 {
-            states[state.next].previous = state.previous
+        if next >= 0 {
+            states[next].previous = Int32(previous)
         } else {
-            last = state.previous
+            last = previous
         }
         states[slot].membership = .none
         count -= 1
@@ -86,6 +88,10 @@ struct SocketTable: ~Copyable {
         @inline(__always) get { states[slot] }
         @inline(__always) _modify { yield &states[slot] }
     }
+
+    /// Asks for the state of a slot, which is used a little later.
+    @inline(__always)
+    func prefetch(_ slot: Int) { states.prefetch(slot) }
 
     mutating func insert(_ state: SocketState, at slot: Int) {
         if slot >= states.count {

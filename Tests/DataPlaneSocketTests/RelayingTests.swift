@@ -79,7 +79,7 @@ import Testing
 
     @Test func withoutOffloadsNothingIsDifferentOutside() throws {
         var generator = SeededGenerator()
-        let relay = try TestRelay(.init(receiveOffload: false, segmentationOffload: false))
+        let relay = try TestRelay(.init(receiveOffload: false, segmentationOffload: false, rawSending: false))
         let listener = try relay.listen(at: "127.0.0.1")
         let client = try TestSocket()
         let peer = try TestSocket()
@@ -95,7 +95,7 @@ import Testing
     @Test(arguments: [true, false])
     func interleavedFlowsOfMixedSizesKeepTheirOrder(_ offloads: Bool) throws {
         var generator = SeededGenerator()
-        let relay = try TestRelay(.init(receiveOffload: offloads, segmentationOffload: offloads))
+        let relay = try TestRelay(.init(receiveOffload: offloads, segmentationOffload: offloads, rawSending: offloads))
         let listener = try relay.listen(at: "127.0.0.1")
         let peer = try TestSocket()
         let clients = try (0..<5).map { _ in try TestSocket() }

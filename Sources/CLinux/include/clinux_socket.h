@@ -35,6 +35,27 @@ static inline int clinux_bind(int descriptor, struct clinux_address address) {
     return bind(descriptor, (const struct sockaddr *)&name, length) < 0 ? -errno : 0;
 }
 
+/// A raw socket for IP `version` 4 or 6 that only sends, its datagrams with their IP headers, from `address`: the
+/// descriptor, or the negated errno (`-EPERM` without `CAP_NET_RAW`). It never receives: nothing has its protocol.
+static inline int clinux_open_raw(uint8_t version, struct clinux_address address) {
+    int family = version == 4 ? AF_INET : AF_INET6;
+    int descriptor = socket(family, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_RAW);
+    if (descriptor < 0) { return -errno; }
+    // All relay sockets of an address share its send buffer, so it gets what many would have.
+    int bytes = 8 << 20, omit = IP_PMTUDISC_OMIT, result = clinux_bind(descriptor, address);
+    if (result == 0 && version == 4 && setsockopt(descriptor, SOL_IP, IP_MTU_DISCOVER, &omit, sizeof omit) < 0) {
+        result = -errno;
+    }
+    if (setsockopt(descriptor, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) < 0) {
+        (void)setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+    }
+    if (result < 0) {
+        close(descriptor);
+        return result;
+    }
+    return descriptor;
+}
+
 static inline int clinux_connect(int descriptor, struct clinux_address address) {
     struct sockaddr_in6 name;
     socklen_t length = clinux_write_name(address, &name);
@@ -60,6 +81,12 @@ static inline int clinux_option(int descriptor, int level, int name) {
     int value = 0;
     socklen_t length = sizeof value;
     return getsockopt(descriptor, level, name, &value, &length) < 0 ? -errno : value;
+}
+
+/// The TTL or hop limit that a socket's datagrams start with, or the negated errno.
+static inline int clinux_hop_limit(int descriptor, uint8_t version) {
+    return version == 4 ? clinux_option(descriptor, SOL_IP, IP_TTL)
+                        : clinux_option(descriptor, SOL_IPV6, IPV6_UNICAST_HOPS);
 }
 
 /// Takes the pending error of a socket, so that it does not fail the next call: the errno, or 0.
@@ -89,9 +116,6 @@ static inline void *clinux_reserve_memory(size_t byte_count) {
 }
 
 static inline void clinux_free_memory(void *memory, size_t byte_count) { (void)munmap(memory, byte_count); }
-
-/// Asks the processor to fetch the cache line at `address`; harmless for any value.
-static inline void clinux_prefetch(const void *address) { __builtin_prefetch(address); }
 
 /// Raises the soft limit of open descriptors to the hard one: the limit now, or the negated errno.
 static inline int64_t clinux_raise_descriptor_limit(void) {

@@ -114,7 +114,7 @@ final class TestRelay {
             let server = try vantage(of: route.server)
             let hop = Hop(
                 egress: server, destination: route.client, framing: .wrap(route.channel),
-                payloadByteCount: UInt16(byteCount))
+                payloadByteCount: UInt16(byteCount), route: RouteID(index: 0))
             return io.forward(index, hop)
         }
         guard byteCount >= 4 else { return io.release(index) }
@@ -127,7 +127,10 @@ final class TestRelay {
             }), Int(length) + 4 <= byteCount
         else { return io.release(index) }
         io.forward(
-            index, Hop(egress: route.relay, destination: route.peer, framing: .unwrap, payloadByteCount: length))
+            index,
+            Hop(
+                egress: route.relay, destination: route.peer, framing: .unwrap, payloadByteCount: length,
+                route: RouteID(index: 0)))
     }
 
     private var asked: [SocketSlot: IPAddress] = [:]
