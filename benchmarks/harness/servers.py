@@ -54,8 +54,9 @@ def reference(address: str = topology.SERVER_ADDRESS, *options: str) -> Server:
     return Server("-".join(["reference", *(o.removeprefix("--") for o in options)]), command, "of this repository")
 
 
-def relayd(address: str = topology.SERVER_ADDRESS, plane: str = "socket", workers: int = 1) -> Server:
-    binary = os.environ.get("RELAYD_BINARY", str(ROOT / ".build/release/relayd"))
+def relayd(address: str = topology.SERVER_ADDRESS, plane: str = "socket", workers: int = 1,
+           variable: str = "RELAYD_BINARY", name: str = "") -> Server:
+    binary = os.environ.get(variable, str(ROOT / ".build/release/relayd"))
     version = ""
     if shutil.which(binary):
         version = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10).stdout.strip()
@@ -66,7 +67,7 @@ def relayd(address: str = topology.SERVER_ADDRESS, plane: str = "socket", worker
         "--unauthenticated-rate", "0", "--receive-buffer", str(BUFFER_BYTES), "--send-buffer", str(BUFFER_BYTES),
         "--log-level", "error",
     )
-    return Server(f"relayd-{plane}", command, version.splitlines()[0] if version else "")
+    return Server(name or f"relayd-{plane}", command, version.splitlines()[0] if version else "")
 
 
 BY_NAME = {
@@ -74,6 +75,8 @@ BY_NAME = {
     "coturn-2": lambda: coturn(threads=2),
     "reference": reference,
     "reference-no-gso": lambda: reference(topology.SERVER_ADDRESS, "--no-gro", "--no-gso"),
+    "reference-connected": lambda: reference(topology.SERVER_ADDRESS, "--connected"),
+    "relayd-before": lambda: relayd(variable="RELAYD_BEFORE", name="relayd-before"),
     "relayd": relayd,
 }
 

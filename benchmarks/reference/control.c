@@ -93,6 +93,8 @@ static void bind_channel(struct relay *relay, struct stun_writer *w, const struc
     unbind_channel(relay, index);
     struct session *s = &relay->sessions[index];
     s->peer = peer;
+    if (relay->options.connected && connect(s->socket, (const struct sockaddr *)&peer, sizeof peer) != 0)
+        return answer_error(w, m, NO_CAPACITY);
     s->channel = number.bytes[0] << 8 | number.bytes[1];
     table_put(&relay->by_channel, channel_key(client, s->channel), index);
     table_put(&relay->by_peer, peer_key(index, &peer), index);

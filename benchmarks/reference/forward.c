@@ -81,6 +81,8 @@ static void begin_run(struct path *path, uint32_t session, size_t bytes, int soc
         .msg_namelen = sizeof out->destinations[index],
         .msg_iov = &out->vectors[out->vectors_used],
     };
+    if (path->relay->options.connected && socket != path->relay->listener)
+        out->headers[index].msg_hdr.msg_name = NULL, out->headers[index].msg_hdr.msg_namelen = 0;
     path->run = (struct run){.session = session, .segment_bytes = bytes};
 }
 

@@ -1,4 +1,4 @@
-// usage: reference --listen ADDR:PORT --relay ADDR [--ports FIRST-LAST] [--buffer BYTES] [--no-gro] [--no-gso]
+// usage: reference --listen ADDR:PORT --relay ADDR [--ports FIRST-LAST] [--buffer BYTES] [--no-gro] [--no-gso] [--connected]
 #include "relay.h"
 
 #include <arpa/inet.h>
@@ -22,7 +22,7 @@ static void usage(const char *what)
 {
     fprintf(stderr,
             "reference: %s\nusage: reference --listen ADDR:PORT --relay ADDR [--ports FIRST-LAST]"
-            " [--buffer BYTES] [--no-gro] [--no-gso]\n",
+            " [--buffer BYTES] [--no-gro] [--no-gso] [--connected]\n",
             what);
     exit(64);
 }
@@ -69,7 +69,7 @@ static struct options parse_options(int argc, char **argv)
     static const struct option names[] = {
         {"listen", required_argument, NULL, 'l'}, {"relay", required_argument, NULL, 'r'},
         {"ports", required_argument, NULL, 'p'},  {"buffer", required_argument, NULL, 'b'},
-        {"no-gro", no_argument, NULL, 'i'},       {"no-gso", no_argument, NULL, 'o'},
+        {"no-gro", no_argument, NULL, 'i'},       {"no-gso", no_argument, NULL, 'o'}, {"connected", no_argument, NULL, 'c'},
         {0},
     };
     struct options o = {.gro = true, .gso = true, .first_port = 49152, .last_port = 65535};
@@ -86,6 +86,8 @@ static struct options parse_options(int argc, char **argv)
             o.gro = false;
         else if (c == 'o')
             o.gso = false;
+        else if (c == 'c')
+            o.connected = true;
         else if (c == '?')
             usage("unknown option");
     }

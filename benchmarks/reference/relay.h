@@ -25,7 +25,7 @@ struct options {
     struct sockaddr_in listen;
     struct in_addr relay;
     uint16_t first_port, last_port;
-    bool gro, gso;
+    bool gro, gso, connected;
     int buffer_bytes;           // SO_RCVBUF and SO_SNDBUF of every socket; 0: the kernel's default
 };
 
