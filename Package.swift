@@ -21,6 +21,7 @@ let package = Package(
         .library(name: "RelayCore", targets: ["RelayCore"]),
         .library(name: "RelayWorker", targets: ["RelayWorker"]),
         .library(name: "DataPlaneSocket", targets: ["DataPlaneSocket"]),
+        .library(name: "DataPlaneIOUring", targets: ["DataPlaneIOUring"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
@@ -36,6 +37,8 @@ let package = Package(
     ],
     targets: [
         .target(name: "CLinux"),
+        // Static, so that the program runs on hosts without liburing.
+        .target(name: "CIOUring", linkerSettings: [.linkedLibrary(":liburing.a")]),
         // libyaml by itself: the Swift packages on top of it bring all of Foundation and its Unicode tables, which
         // tripled the program's memory.
         .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
@@ -53,10 +56,13 @@ let package = Package(
         .target(
             name: "DataPlaneSocket", dependencies: ["STUN", "RelayCore", "RelayWorker", "CLinux"],
             swiftSettings: strictAndMemorySafe),
+        .target(
+            name: "DataPlaneIOUring", dependencies: ["STUN", "RelayCore", "RelayWorker", "CLinux", "CIOUring"],
+            swiftSettings: strictAndMemorySafe),
         .executableTarget(
             name: "relayd",
             dependencies: [
-                "STUN", "RelayCore", "RelayWorker", "DataPlaneSocket", "CYAML",
+                "STUN", "RelayCore", "RelayWorker", "DataPlaneSocket", "DataPlaneIOUring", "CYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
