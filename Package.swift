@@ -79,9 +79,23 @@ let package = Package(
         .testTarget(name: "RelayCoreTests", dependencies: ["RelayCore", "STUN"], swiftSettings: strict),
         .testTarget(
             name: "RelayWorkerTests", dependencies: ["RelayWorker", "RelayCore", "STUN"], swiftSettings: strict),
+        .target(
+            name: "PlaneTestKit",
+            dependencies: ["DataPlaneSocket", "DataPlaneIOUring", "RelayWorker", "RelayCore", "STUN", "CLinux"],
+            path: "Tests/PlaneTestKit", swiftSettings: strict),
+        .testTarget(
+            name: "PlaneConformanceTests",
+            dependencies: ["PlaneTestKit", "RelayWorker", "RelayCore", "STUN", "CLinux"], swiftSettings: strict),
         .testTarget(
             name: "DataPlaneSocketTests",
-            dependencies: ["DataPlaneSocket", "RelayWorker", "RelayCore", "STUN", "CLinux"], swiftSettings: strict),
+            dependencies: ["DataPlaneSocket", "PlaneTestKit", "RelayWorker", "RelayCore", "STUN", "CLinux"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "DataPlaneIOUringTests",
+            dependencies: [
+                "DataPlaneIOUring", "PlaneTestKit", "RelayWorker", "RelayCore", "STUN", "CLinux", "CIOUring",
+            ],
+            swiftSettings: strict),
         .testTarget(
             name: "relaydTests",
             dependencies: [

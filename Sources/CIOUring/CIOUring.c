@@ -155,7 +155,7 @@ bool ciouring_queue_receive(
     return true;
 }
 
-bool ciouring_queue_message(struct ciouring *ring, unsigned file, const struct msghdr *message, uint64_t token) {
+bool ciouring_queue_message(struct ciouring *ring, unsigned file, const void *message, uint64_t token) {
     struct io_uring_sqe *sqe = next_entry(ring);
     if (sqe == NULL) { return false; }
     io_uring_prep_sendmsg(sqe, (int)file, message, MSG_DONTWAIT | MSG_NOSIGNAL);

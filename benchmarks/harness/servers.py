@@ -75,6 +75,7 @@ BY_NAME = {
     "reference": reference,
     "reference-no-gso": lambda: reference(topology.SERVER_ADDRESS, "--no-gro", "--no-gso"),
     "relayd": relayd,
+    "relayd-io-uring": lambda: relayd(plane="io-uring"),
 }
 
 

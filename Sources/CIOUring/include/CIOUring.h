@@ -8,7 +8,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
 /// A ring and what is registered with it.
 struct ciouring;
@@ -82,9 +81,9 @@ bool ciouring_queue_receive(
     struct ciouring *ring, unsigned file, unsigned group, uint32_t name_byte_count, uint32_t control_byte_count,
     uint64_t token);
 
-/// One `sendmsg` on a registered file, which does not wait for room. `message` and what it points to are read when it is
-/// submitted, the payload until it completes.
-bool ciouring_queue_message(struct ciouring *ring, unsigned file, const struct msghdr *message, uint64_t token);
+/// One `sendmsg` on a registered file, which does not wait for room. `message` is a `struct msghdr`, untyped here so that
+/// no header of the system belongs to this module; it and what it points to must stay until the request has completed.
+bool ciouring_queue_message(struct ciouring *ring, unsigned file, const void *message, uint64_t token);
 
 /// One `sendto` on a registered file, which does not wait for room (Linux 6.2).
 bool ciouring_queue_datagram(
