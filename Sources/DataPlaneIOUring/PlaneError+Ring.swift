@@ -3,11 +3,12 @@ import RelayWorker
 
 extension PlaneError {
     /// Why io_uring cannot be used, in a person's words.
-    init(_ error: RingError) {
-        self = error.step == .setup ? .setup(error.errno) : .use(error)
+    /// - Parameter disabled: what `kernel.io_uring_disabled` says; nothing where the kernel has no such switch.
+    init(_ error: RingError, disabled: Int? = ioUringDisabled()) {
+        self = error.step == .setup ? .setup(error.errno, disabled: disabled) : .use(error)
     }
 
-    private static func setup(_ errno: Int32) -> PlaneError {
+    private static func setup(_ errno: Int32, disabled: Int?) -> PlaneError {
         let what = "io_uring_setup"
         let instead = "or use the socket plane"
         switch errno {
@@ -73,14 +74,14 @@ extension PlaneError {
             return PlaneError(what: "io_uring_enter", why: reason, mend: "This is a defect; please report it")
         }
     }
+}
 
-    /// What the host's administrator has set: 0 where everybody may, nothing where the kernel has no such switch.
-    private static var disabled: Int? {
-        let descriptor = unsafe open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        var digit: UInt8 = 0
-        guard unsafe read(descriptor, &digit, 1) == 1 else { return nil }
-        return Int(digit) - Int(UInt8(ascii: "0"))
-    }
+/// What the host's administrator has set: 0 where everybody may, nothing where the kernel has no such switch.
+func ioUringDisabled() -> Int? {
+    let descriptor = unsafe open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return nil }
+    defer { close(descriptor) }
+    var digit: UInt8 = 0
+    guard unsafe read(descriptor, &digit, 1) == 1 else { return nil }
+    return Int(digit) - Int(UInt8(ascii: "0"))
 }

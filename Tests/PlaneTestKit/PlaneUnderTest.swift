@@ -79,6 +79,25 @@ final class BoxedIO<IO: DatagramIO & ~Copyable>: TestIO {
     func now() -> Moment { io.now() }
 }
 
+/// What stands between two planes.
+final class NoIO: TestIO {
+    var counters: PlaneCounters { unused() }
+    func attach(_ slot: SocketSlot, of sockets: borrowing SocketSet) throws { unused() }
+    func detach(_ slot: SocketSlot) { unused() }
+    func receive(until deadline: Instant?) throws -> Int { unused() }
+    func arrival(_ index: Int) -> Arrival { unused() }
+    func payload(_ index: Int) -> [UInt8] { unused() }
+    func forward(_ index: Int, _ hop: Hop) { unused() }
+    func release(_ index: Int) { unused() }
+    func send(_ payload: RawSpan, from slot: SocketSlot, to destination: TransportAddress, dontFragment: Bool) {
+        unused()
+    }
+    func flush() throws { unused() }
+    func nextReport() -> ICMPReport? { unused() }
+    func now() -> Moment { unused() }
+    private func unused() -> Never { preconditionFailure("between two planes") }
+}
+
 extension DatagramIO where Self: ~Copyable {
     /// A copy of datagram `index`.
     fileprivate func payload(_ index: Int) -> [UInt8] {

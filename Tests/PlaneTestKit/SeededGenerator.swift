@@ -19,7 +19,9 @@ package struct SeededGenerator: RandomNumberGenerator, CustomStringConvertible {
         return value ^ (value >> 31)
     }
 
-    package mutating func bytes(_ count: Int) -> [UInt8] { (0..<count).map { _ in UInt8.random(in: 0 ... .max, using: &self) } }
+    package mutating func bytes(_ count: Int) -> [UInt8] {
+        (0..<count).map { _ in UInt8.random(in: 0 ... .max, using: &self) }
+    }
 
     package var description: String { "RELAYD_TEST_SEED=\(seed)" }
 }

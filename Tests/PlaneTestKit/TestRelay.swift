@@ -15,7 +15,7 @@ package final class TestRelay {
         package let peer: TransportAddress
     }
 
-    package let io: any TestIO
+    package private(set) var io: any TestIO
     package private(set) var sockets: SocketSet
     package let wakeDescriptor: Int32
     private let system: SystemSockets
@@ -45,6 +45,14 @@ package final class TestRelay {
         WakeDescriptor.close(wakeDescriptor)
     }
 
+    /// Goes on with another plane, which takes over every socket.
+    package func swap(to plane: PlaneUnderTest) throws {
+        // The old one goes first, as when a worker changes planes.
+        io = NoIO()
+        io = try plane.makeIO(receiveOffload: true, segmentationOffload: true)
+        for slot in sockets.slots { try io.attach(slot, of: sockets) }
+    }
+
     package func address(of slot: SocketSlot) -> TransportAddress { sockets[slot].local }
 
     package func listen(at ip: String) throws -> SocketSlot {
@@ -57,8 +65,8 @@ package final class TestRelay {
                 local: TransportAddress(of: descriptor)))
     }
 
-    package func openRelay(at ip: String) throws -> SocketSlot {
-        let descriptor = try inNamespace { [system] in try system.openRelay(at: TransportAddress(ip, 0)) }
+    package func openRelay(at ip: String, port: UInt16 = 0) throws -> SocketSlot {
+        let descriptor = try inNamespace { [system] in try system.openRelay(at: TransportAddress(ip, port)) }
         return try attach(
             SocketEntry(descriptor: descriptor, role: .relay, local: TransportAddress(of: descriptor)))
     }

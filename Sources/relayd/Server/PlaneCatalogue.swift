@@ -13,8 +13,10 @@ struct PlaneCatalogue {
         planes = [ioUring.name: ioUring, socket.name: socket]
         candidates = [
             PlaneChoice.Candidate(name: "xdp", probe: .refused(Self.notBuilt("xdp"))),
-            PlaneChoice.Candidate(name: ioUring.name, probe: Self.ask { () throws(PlaneError) in try ioUring.probe().description }),
-            PlaneChoice.Candidate(name: socket.name, probe: Self.ask { () throws(PlaneError) in try socket.probe().description }),
+            PlaneChoice.Candidate(
+                name: ioUring.name, probe: Self.ask { () throws(PlaneError) in try ioUring.probe().description }),
+            PlaneChoice.Candidate(
+                name: socket.name, probe: Self.ask { () throws(PlaneError) in try socket.probe().description }),
         ]
     }
 
