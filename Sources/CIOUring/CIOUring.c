@@ -144,11 +144,11 @@ static struct io_uring_sqe *next_entry(struct ciouring *ring) {
 
 bool ciouring_queue_receive(
     struct ciouring *ring, unsigned file, unsigned group, uint32_t name_byte_count, uint32_t control_byte_count,
-    uint64_t token) {
+    bool waits, uint64_t token) {
     struct io_uring_sqe *sqe = next_entry(ring);
     if (sqe == NULL) { return false; }
     ring->receive_header = (struct msghdr){.msg_namelen = name_byte_count, .msg_controllen = control_byte_count};
-    io_uring_prep_recvmsg_multishot(sqe, (int)file, &ring->receive_header, 0);
+    io_uring_prep_recvmsg_multishot(sqe, (int)file, &ring->receive_header, waits ? 0 : MSG_DONTWAIT);
     sqe->flags = IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
     sqe->buf_group = (uint16_t)group;
     io_uring_sqe_set_data64(sqe, token);
@@ -159,18 +159,6 @@ bool ciouring_queue_message(struct ciouring *ring, unsigned file, const void *me
     struct io_uring_sqe *sqe = next_entry(ring);
     if (sqe == NULL) { return false; }
     io_uring_prep_sendmsg(sqe, (int)file, message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    sqe->flags = IOSQE_FIXED_FILE;
-    io_uring_sqe_set_data64(sqe, token);
-    return true;
-}
-
-bool ciouring_queue_datagram(
-    struct ciouring *ring, unsigned file, const void *bytes, uint32_t byte_count, const void *name,
-    uint16_t name_byte_count, uint64_t token) {
-    struct io_uring_sqe *sqe = next_entry(ring);
-    if (sqe == NULL) { return false; }
-    io_uring_prep_send(sqe, (int)file, bytes, byte_count, MSG_DONTWAIT | MSG_NOSIGNAL);
-    io_uring_prep_send_set_addr(sqe, name, name_byte_count);
     sqe->flags = IOSQE_FIXED_FILE;
     io_uring_sqe_set_data64(sqe, token);
     return true;

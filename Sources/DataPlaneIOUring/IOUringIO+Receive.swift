@@ -13,6 +13,7 @@ extension IOUringIO {
         let waiting = inbox.present()
         guard waiting == 0 else { return waiting }
         arm()
+        sweepBusyListener()
         waitForCompletions(nanoseconds: remaining(until: deadline))
         if let failure { throw PlaneError(failure) }
         takeCompletions()
@@ -47,6 +48,22 @@ extension IOUringIO {
         }
     }
 
+    /// Receives of one socket that the kernel does in a row before it turns to others (since 6.9).
+    private static var roundLimit: Int { 32 }
+
+    /// Takes what a busy listener has, up to a round. The kernel serves ready sockets in the order in which they became
+    /// ready: among thousands of ready relay sockets the listener, which carries the traffic of all clients, would have
+    /// its turn too seldom.
+    mutating func sweepBusyListener() {
+        guard let slot = busyListener, slots.contains(slot), !slots[slot].isSwept,
+            inbox.freeCount(of: .listeners) > 2 * Self.roundLimit
+        else { return }
+        slots[slot].isSwept = true
+        slots[slot].sweptCount = 0
+        let token = slots.token(of: slot, .sweep)
+        enqueue { $0.queueReceive(file: slot, group: .listeners, waits: false, token) }
+    }
+
     /// Queues a request; where the queue is full, what stands in it is submitted first.
     mutating func enqueue(_ request: (borrowing Ring) -> Bool) {
         while !request(ring) {
@@ -78,13 +95,20 @@ extension IOUringIO {
     /// Takes in everything that has completed.
     mutating func takeCompletions() {
         let receivedBefore = counters.receivedDatagrams
+        var row = 0
+        var latest = Token(.wake)
         var isMore = true
         while isMore {
             isMore = ring.takeCompletions()
             for index in 0..<ring.takenCount {
                 let completion = ring.completion(index)
                 switch completion.token.kind {
-                case .receive: take(completion)
+                case .receive:
+                    take(completion)
+                    row = completion.token == latest ? row + 1 : 1
+                    latest = completion.token
+                    if row == Self.roundLimit { noteBusy(completion.token) }
+                case .sweep: takeSwept(completion)
                 case .send: finish(completion)
                 case .wake: if !completion.hasMore { isWatchingWake = false }
                 case .cancel, nil: break
@@ -112,6 +136,27 @@ extension IOUringIO {
         guard !completion.hasMore else { return }
         slots[slot].isArmed = false
         slots.await(slot)
+    }
+
+    /// A socket filled a round: it has more.
+    private mutating func noteBusy(_ token: Token) {
+        if slots.isCurrent(token), slots[token.number].isListener { busyListener = token.number }
+    }
+
+    /// One datagram of a sweep, or its end.
+    private mutating func takeSwept(_ completion: Completion) {
+        let slot = completion.token.number
+        guard slots.isCurrent(completion.token) else {
+            if let buffer = completion.buffer { ring.giveBuffer(buffer, of: memory) }
+            return
+        }
+        if let buffer = completion.buffer {
+            takeMessage(inBuffer: buffer, byteCount: Int(completion.result), of: slot)
+            slots[slot].sweptCount += 1
+        }
+        guard !completion.hasMore else { return }
+        slots[slot].isSwept = false
+        if slots[slot].sweptCount < Self.roundLimit { busyListener = nil }
     }
 
     private mutating func takeMessage(inBuffer number: Int, byteCount: Int, of slot: Int) {

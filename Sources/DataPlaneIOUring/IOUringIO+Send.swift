@@ -108,6 +108,7 @@ extension IOUringIO {
     private mutating func settle() {
         guard sendsInFlight > 0 else { return }
         counters.sendCalls += 1
+        sweepBusyListener()
         submitRing()
         takeCompletions()
         while sendsInFlight > 0, failure == nil {

@@ -25,6 +25,8 @@ public struct IOUringIO: DatagramIO, ~Copyable {
     var isWatchingWake = false
     /// Messages that were submitted and have not completed.
     var sendsInFlight = 0
+    /// The listener that has more than the kernel gave in one go, if any has.
+    var busyListener: Int?
     /// What the kernel refused in the middle of a turn, to be thrown at its end.
     var failure: RingError?
 
@@ -105,7 +107,7 @@ public struct IOUringIO: DatagramIO, ~Copyable {
             let token = slots.token(of: index)
             enqueue { $0.queueCancel(token) }
         }
-        while slots[index].isArmed, failure == nil {
+        while slots[index].isArmed || slots[index].isSwept, failure == nil {
             waitForCompletions(nanoseconds: nil)
             takeCompletions()
         }

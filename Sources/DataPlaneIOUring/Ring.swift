@@ -84,10 +84,11 @@ import RelayWorker
 extension Ring {
     // Each of these is false when the submission queue is full.
 
-    func queueReceive(file: Int, group: BufferGroup, _ token: Token) -> Bool {
+    /// Datagrams come from now on, or only those that are there if it does not wait.
+    func queueReceive(file: Int, group: BufferGroup, waits: Bool = true, _ token: Token) -> Bool {
         unsafe ciouring_queue_receive(
             ring, UInt32(file), UInt32(group.rawValue), UInt32(PacketMemory.nameByteCount),
-            UInt32(PacketMemory.controlByteCount), token.rawValue)
+            UInt32(PacketMemory.controlByteCount), waits, token.rawValue)
     }
 
     /// `message` and what it points to must stay until the request has completed.

@@ -8,6 +8,10 @@ struct SlotState: BitwiseCopyable {
     var isListener = false
     /// Whether a receive is in flight, or queued.
     var isArmed = false
+    /// Whether a sweep is in flight, or queued.
+    var isSwept = false
+    /// Datagrams, or buffers of GRO, that the present or the last sweep brought.
+    var sweptCount = 0
     /// Whether it waits in the list of those to be armed again.
     fileprivate(set) var isWaiting = false
     /// 4 or 6.
@@ -62,7 +66,9 @@ struct SlotTable: ~Copyable {
     }
 
     /// The token of a slot's receive in this life of the slot.
-    func token(of slot: Int) -> Token { Token(.receive, number: slot, generation: states[slot].generation) }
+    func token(of slot: Int, _ kind: Token.Kind = .receive) -> Token {
+        Token(kind, number: slot, generation: states[slot].generation)
+    }
 
     /// Whether a token is of this life of its slot.
     func isCurrent(_ token: Token) -> Bool {

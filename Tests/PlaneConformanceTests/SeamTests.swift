@@ -165,6 +165,34 @@ import Testing
     }
 
     @Test(arguments: PlaneUnderTest.usable)
+    func aThousandReadyRelaySocketsDoNotStarveTheListener(_ plane: PlaneUnderTest) throws {
+        try SystemSockets.raiseDescriptorLimit()
+        let relay = try TestRelay(plane)
+        let listener = try relay.listen(at: "127.0.0.1")
+        let crowd = try (0..<1_000).map { _ in try relay.openRelay(at: "127.0.0.1") }
+        let client = try TestSocket()
+        // Watched before anything comes, so that all of it is news.
+        for _ in 0..<10 { try relay.turn() }
+        for slot in crowd { client.send([1], to: relay.address(of: slot)) }
+        for _ in 0..<600 { client.send([2], to: relay.address(of: listener)) }
+        var ofListener = 0
+        for _ in 0..<200 where ofListener < 600 {
+            let count = try relay.io.receive(until: relay.io.now().monotonic.advanced(byMilliseconds: 100))
+            for index in 0..<count {
+                let slot = relay.io.arrival(index).slot
+                if slot == listener {
+                    ofListener += 1
+                } else {
+                    // Every one of the crowd is ready again at once.
+                    client.send([1], to: relay.address(of: slot))
+                }
+            }
+            try relay.io.flush()
+        }
+        #expect(ofListener == 600)
+    }
+
+    @Test(arguments: PlaneUnderTest.usable)
     func aThousandSocketsComeAndGo(_ plane: PlaneUnderTest) throws {
         try SystemSockets.raiseDescriptorLimit()
         let relay = try TestRelay(plane, bufferBytes: nil)

@@ -76,19 +76,16 @@ void ciouring_publish_buffers(struct ciouring *ring, unsigned group);
 
 // Queueing. False when the submission queue is full: submit, then try again.
 
-/// A multishot `recvmsg` on a registered file, with names and control messages of at most so many bytes.
+/// A multishot `recvmsg` on a registered file, with names and control messages of at most so many bytes. With `waits`
+/// it lives until it is cancelled or fails; without, it takes what is there when it is submitted, as much as the kernel
+/// gives in one go, and ends with `EAGAIN`.
 bool ciouring_queue_receive(
     struct ciouring *ring, unsigned file, unsigned group, uint32_t name_byte_count, uint32_t control_byte_count,
-    uint64_t token);
+    bool waits, uint64_t token);
 
 /// One `sendmsg` on a registered file, which does not wait for room. `message` is a `struct msghdr`, untyped here so that
 /// no header of the system belongs to this module; it and what it points to must stay until the request has completed.
 bool ciouring_queue_message(struct ciouring *ring, unsigned file, const void *message, uint64_t token);
-
-/// One `sendto` on a registered file, which does not wait for room (Linux 6.2).
-bool ciouring_queue_datagram(
-    struct ciouring *ring, unsigned file, const void *bytes, uint32_t byte_count, const void *name,
-    uint16_t name_byte_count, uint64_t token);
 
 /// Completes whenever the descriptor, which is not a registered file, becomes readable.
 bool ciouring_queue_watch(struct ciouring *ring, int descriptor, uint64_t token);
