@@ -23,7 +23,7 @@ CLIENT_PACKAGES := coturn
 TEST_PACKAGES   := $(CLIENT_PACKAGES) ethtool iproute2 python3 python3-venv tcpdump util-linux
 BENCH_PACKAGES  := $(CLIENT_PACKAGES) ethtool gcc iproute2 libc6-dev libssl-dev procps python3
 
-.PHONY: help run test check format bench clean install release toolchain unit-tests integration-tests
+.PHONY: help run test check format bench clean install release toolchain unit-tests address-tests integration-tests
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,11 @@ unit-tests: toolchain ## run the Swift tests
 	@mkdir -p $(RESULTS)
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build --disable-xctest --xunit-output $(RESULTS)/unit.xml
+
+address-tests: toolchain ## run what makes and closes sockets under the address sanitizer
+	$(SWIFT) build --build-tests --sanitize=address --scratch-path .build/address
+	$(SWIFT) test --skip-build --disable-xctest --sanitize=address --scratch-path .build/address \
+	  --filter "PlaneConformanceTests|DataPlane"
 
 integration-tests: release $(VENV)/.complete ## run real clients against the release build
 	@mkdir -p $(RESULTS)
