@@ -21,6 +21,7 @@ let package = Package(
         .library(name: "RelayCore", targets: ["RelayCore"]),
         .library(name: "RelayWorker", targets: ["RelayWorker"]),
         .library(name: "DataPlaneSocket", targets: ["DataPlaneSocket"]),
+        .library(name: "DataPlaneIOUring", targets: ["DataPlaneIOUring"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
@@ -37,6 +38,8 @@ let package = Package(
     targets: [
         .target(name: "CLinux"),
         .target(name: "CPrefetch"),
+        // Static, so that the program runs on hosts without liburing.
+        .target(name: "CIOUring", linkerSettings: [.linkedLibrary(":liburing.a")]),
         // libyaml by itself: the Swift packages on top of it bring all of Foundation and its Unicode tables, which
         // tripled the program's memory.
         .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
@@ -55,10 +58,14 @@ let package = Package(
             name: "DataPlaneSocket",
             dependencies: ["STUN", "RelayCore", "RelayWorker", "CLinux", "CPrefetch"],
             swiftSettings: strictAndMemorySafe),
+        .target(
+            name: "DataPlaneIOUring",
+            dependencies: ["STUN", "RelayCore", "RelayWorker", "CLinux", "CIOUring", "CPrefetch"],
+            swiftSettings: strictAndMemorySafe),
         .executableTarget(
             name: "relayd",
             dependencies: [
-                "STUN", "RelayCore", "RelayWorker", "DataPlaneSocket", "CYAML",
+                "STUN", "RelayCore", "RelayWorker", "DataPlaneSocket", "DataPlaneIOUring", "CYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -75,9 +82,23 @@ let package = Package(
         .testTarget(name: "RelayCoreTests", dependencies: ["RelayCore", "STUN"], swiftSettings: strict),
         .testTarget(
             name: "RelayWorkerTests", dependencies: ["RelayWorker", "RelayCore", "STUN"], swiftSettings: strict),
+        .target(
+            name: "PlaneTestKit",
+            dependencies: ["DataPlaneSocket", "DataPlaneIOUring", "RelayWorker", "RelayCore", "STUN", "CLinux"],
+            path: "Tests/PlaneTestKit", swiftSettings: strict),
+        .testTarget(
+            name: "PlaneConformanceTests",
+            dependencies: ["PlaneTestKit", "RelayWorker", "RelayCore", "STUN", "CLinux"], swiftSettings: strict),
         .testTarget(
             name: "DataPlaneSocketTests",
-            dependencies: ["DataPlaneSocket", "RelayWorker", "RelayCore", "STUN", "CLinux"], swiftSettings: strict),
+            dependencies: ["DataPlaneSocket", "PlaneTestKit", "RelayWorker", "RelayCore", "STUN", "CLinux"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "DataPlaneIOUringTests",
+            dependencies: [
+                "DataPlaneIOUring", "PlaneTestKit", "RelayWorker", "RelayCore", "STUN", "CLinux", "CIOUring",
+            ],
+            swiftSettings: strict),
         .testTarget(
             name: "relaydTests",
             dependencies: [

@@ -17,6 +17,8 @@ public struct PlaneCounters: Sendable, BitwiseCopyable, Equatable {
     public var receiveTruncated: UInt64 = 0
     /// Datagrams that the kernel dropped because a socket's receive buffer was full (`SO_RXQ_OVFL`).
     public var receiveQueueDrops: UInt64 = 0
+    /// Receives that ended because the plane had no buffer ready (`ENOBUFS` of io_uring); they are taken up again.
+    public var receiveBufferShortages: UInt64 = 0
     /// GSO sends that the kernel or the device refused and that were sent one by one.
     public var segmentationRefused: UInt64 = 0
 

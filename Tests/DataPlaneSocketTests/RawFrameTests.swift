@@ -1,3 +1,4 @@
+import PlaneTestKit
 import STUN
 import Testing
 

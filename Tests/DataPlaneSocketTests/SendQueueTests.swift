@@ -1,3 +1,4 @@
+import PlaneTestKit
 import RelayCore
 import STUN
 import Testing

@@ -1,4 +1,5 @@
 import CLinux
+import PlaneTestKit
 import RelayWorker
 import STUN
 import Testing

@@ -1,6 +1,7 @@
 """What the tests share: relays that are stopped and judged, and a network whose frames are all checked."""
 
 import os
+import re
 import resource
 import subprocess
 
@@ -8,12 +9,13 @@ import pytest
 
 from capture import Capture
 from namespaces import Network
-from relay import CREDENTIALS, Relay
+from relay import CREDENTIALS, Relay, run_relayd
 
 NO_NAMESPACES = os.environ.get("RELAYD_TEST_NO_NAMESPACES")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config) -> None:
+    config.addinivalue_line("markers", "every_plane: runs once on each data plane")
     # Two thousand clients are two thousand sockets here.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -21,13 +23,39 @@ def pytest_configure() -> None:
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
+def data_planes() -> list:
+    """Every data plane of this build; those that this host refuses are skipped with doctor's reason."""
+    planes = []
+    for line in run_relayd("doctor").stdout.splitlines():
+        if verdict := re.match(r"  (\S+): (yes|no): (.*)", line):
+            name, answer, reason = verdict.groups()
+            if answer == "yes":
+                planes.append(name)
+            elif "is not part of" not in reason:
+                planes.append(pytest.param(name, marks=pytest.mark.skip(reason=reason)))
+    return planes
+
+
+def pytest_generate_tests(metafunc) -> None:
+    """Modules that are marked `every_plane` run once on each data plane."""
+    if metafunc.definition.get_closest_marker("every_plane"):
+        metafunc.parametrize("data_plane", data_planes())
+
+
 @pytest.fixture
-def start_relay():
+def data_plane() -> str | None:
+    """The plane that relays of this test are started on; none but what their flags say."""
+    return None
+
+
+@pytest.fixture
+def start_relay(data_plane):
     """Starts relays with the given flags; after the test each must stop well and have logged no error."""
     started: list[Relay] = []
 
     def start(*flags: str, **more) -> Relay:
-        started.append(Relay(*flags, **more))
+        chosen = [] if data_plane is None else ["--data-plane", data_plane]
+        started.append(Relay(*flags, *chosen, **more))
         return started[-1]
 
     yield start

@@ -12,6 +12,8 @@ from conftest import relay_flags
 from relay import PASSWORD, USER, Relay
 from turn_client import udp_socket
 
+pytestmark = pytest.mark.every_plane
+
 MESSAGES = 50
 PAYLOAD_BYTES = 172
 SECRET = "a secret that both sides know"

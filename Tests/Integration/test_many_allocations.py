@@ -2,9 +2,13 @@
 
 import time
 
+import pytest
+
 from peer import EchoPeer
 from relay import CREDENTIALS, LOOPBACK, Relay
 from turn_client import TurnClient
+
+pytestmark = pytest.mark.every_plane
 
 ALLOCATIONS = 2000
 CHANNEL = 0x4000

@@ -1,10 +1,13 @@
 """relayd as a program: demo, configuration, credentials, refusals to start, signals, metrics, logs."""
 
+import ctypes
+import errno
 import json
 import re
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import time
 import urllib.error
@@ -19,6 +22,7 @@ from turn_client import TurnClient
 SERVER = ("127.0.0.1", 3478)
 CHANNEL = 0x4000
 ADMIN = "127.0.0.1:9090"
+IO_URING_SETUP = 425
 
 
 def get(path: str) -> tuple[int, str]:
@@ -166,6 +170,31 @@ def test_doctor_names_every_plane():
     text = run_relayd("doctor").stdout
     for plane in ("socket", "io-uring", "xdp"):
         assert re.search(rf"\b{plane}\b", text), text
+
+
+@pytest.mark.parametrize("number,reason", [(errno.EPERM, "seccomp|io_uring_disabled"), (errno.ENOSYS, "without io_uring")])
+def test_a_host_that_refuses_io_uring_is_told_why(number, reason):
+    """As under a container's seccomp profile: io_uring_setup fails, and nothing else does."""
+    text = run_relayd("doctor", preexec_fn=lambda: refuse_io_uring(number)).stdout
+    assert re.search(rf"io-uring: no: io_uring_setup: .*({reason}).*or use the socket plane", text), text
+    assert "socket: yes: " in text
+    flags = [*CREDENTIALS, "--listen", "127.0.0.1:3478", "--relay-address", "127.0.0.1", "--data-plane", "io-uring"]
+    run = run_relayd(*flags, preexec_fn=lambda: refuse_io_uring(number))
+    assert run.returncode == 69 and re.search(reason, run.stderr), run.stderr
+
+
+def refuse_io_uring(number: int) -> None:
+    """From now on io_uring_setup fails with this errno, in this process and its children (seccomp, mode filter)."""
+    load_number, jump_equal, answer = 0x20, 0x15, 0x06
+    program = b"".join(struct.pack("=HBBI", *step) for step in [
+        (load_number, 0, 0, 0), (jump_equal, 0, 1, IO_URING_SETUP), (answer, 0, 0, 0x00050000 | number),
+        (answer, 0, 0, 0x7FFF0000)])
+    steps = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("@HP", len(program) // 8, ctypes.addressof(steps))
+    libc = ctypes.CDLL(None, use_errno=True)
+    no_new_privileges, seccomp, filtered = 38, 22, 2
+    if libc.prctl(no_new_privileges, 1, 0, 0, 0) != 0 or libc.prctl(seccomp, filtered, header, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "seccomp")
 
 
 # Running

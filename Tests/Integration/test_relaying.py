@@ -13,6 +13,8 @@ from relay import CREDENTIALS
 from stun import INDICATION, REQUEST, SUCCESS, Message, Method, Type, decode
 from turn_client import TurnClient, udp_socket
 
+pytestmark = pytest.mark.every_plane
+
 CHANNEL = 0x4000
 PORT = 3478
 

@@ -6,10 +6,14 @@ import random
 import subprocess
 import sys
 
+import pytest
+
 from peer import EchoPeer
 from relay import CREDENTIALS, LOOPBACK
 from stun import REQUEST, SUCCESS, Message, Method
 from turn_client import TurnClient
+
+pytestmark = pytest.mark.every_plane
 
 CHANNEL = 0x4000
 DATAGRAMS = 200_000

@@ -78,6 +78,7 @@ BY_NAME = {
     "reference-connected": lambda: reference(topology.SERVER_ADDRESS, "--connected"),
     "relayd-before": lambda: relayd(variable="RELAYD_BEFORE", name="relayd-before"),
     "relayd": relayd,
+    "relayd-io-uring": lambda: relayd(plane="io-uring"),
 }
 
 

@@ -21,6 +21,7 @@ let package = Package(
                 .product(name: "RelayCore", package: "relayd"),
                 .product(name: "RelayWorker", package: "relayd"),
                 .product(name: "DataPlaneSocket", package: "relayd"),
+                .product(name: "DataPlaneIOUring", package: "relayd"),
             ],
             swiftSettings: [
                 .enableUpcomingFeature("ExistentialAny"),

@@ -95,6 +95,10 @@ struct MetricsPage {
                 \.plane.receiveQueueDrops
             ),
             (
+                "relayd_receive_buffer_shortages_total", "Receives that waited because the plane had no buffer ready.",
+                \.plane.receiveBufferShortages
+            ),
+            (
                 "relayd_segmentation_refused_total", "Batches that were sent one by one instead.",
                 \.plane.segmentationRefused
             ),

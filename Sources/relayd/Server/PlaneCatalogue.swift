@@ -1,3 +1,4 @@
+import DataPlaneIOUring
 import DataPlaneSocket
 import RelayWorker
 
@@ -7,12 +8,15 @@ struct PlaneCatalogue {
     private let planes: [String: any DataPlane]
 
     init() {
+        let ioUring = IOUringPlane()
         let socket = SocketPlane()
-        planes = [socket.name: socket]
+        planes = [ioUring.name: ioUring, socket.name: socket]
         candidates = [
             PlaneChoice.Candidate(name: "xdp", probe: .refused(Self.notBuilt("xdp"))),
-            PlaneChoice.Candidate(name: "io-uring", probe: .refused(Self.notBuilt("io-uring"))),
-            PlaneChoice.Candidate(name: socket.name, probe: Self.ask(socket)),
+            PlaneChoice.Candidate(
+                name: ioUring.name, probe: Self.ask { () throws(PlaneError) in try ioUring.probe().description }),
+            PlaneChoice.Candidate(
+                name: socket.name, probe: Self.ask { () throws(PlaneError) in try socket.probe().description }),
         ]
     }
 
@@ -21,9 +25,9 @@ struct PlaneCatalogue {
         ([choice.chosen] + choice.fallbacks).compactMap { planes[$0] }
     }
 
-    private static func ask(_ plane: SocketPlane) -> PlaneProbe {
+    private static func ask(_ probe: () throws(PlaneError) -> String) -> PlaneProbe {
         do throws(PlaneError) {
-            return .usable(try plane.probe().description)
+            return .usable(try probe())
         } catch {
             return .refused(error)
         }
@@ -32,8 +36,8 @@ struct PlaneCatalogue {
     private static func notBuilt(_ name: String) -> PlaneError {
         PlaneError(
             what: "The \(name) data plane is not part of relayd \(Version.number)",
-            why: "this version moves datagrams through sockets only",
-            mend: "Use --data-plane auto or socket.")
+            why: "this version moves datagrams through sockets and io_uring only",
+            mend: "Use --data-plane auto, io-uring or socket.")
     }
 }
 

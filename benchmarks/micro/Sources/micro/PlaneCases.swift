@@ -1,4 +1,5 @@
 import CTraffic
+import DataPlaneIOUring
 import DataPlaneSocket
 import RelayCore
 import RelayWorker
@@ -9,15 +10,20 @@ import STUN
 /// The counts are of all threads; the time is this thread's, the one that sends and receives, not the worker's.
 func measurePlanes(_ recorder: inout Recorder) throws {
     guard recorder.mayWant("plane/") else { return }
-    let relay = try LoopbackRelay(plane: SocketPlane())
+    try measure(SocketPlane(), &recorder)
+    try measure(IOUringPlane(), &recorder)
+}
+
+private func measure(_ plane: any DataPlane, _ recorder: inout Recorder) throws {
+    let relay = try LoopbackRelay(plane: plane)
     let payloadByteCount = 172
     let up = Packets([[0x40, 0x00, 0, UInt8(payloadByteCount)] + [UInt8](repeating: 7, count: payloadByteCount)])
     let down = Packets([[UInt8](repeating: 7, count: payloadByteCount)])
     for burst in [1, 16] {
-        recorder.measure("plane/socket-up-by-\(burst)", operations: 8_000) { count in
+        recorder.measure("plane/\(plane.name)-up-by-\(burst)", operations: 8_000) { count in
             relay.carry(up[0], from: relay.client, to: relay.serverPort, at: relay.peer, payloadByteCount, count, burst)
         }
-        recorder.measure("plane/socket-down-by-\(burst)", operations: 8_000) { count in
+        recorder.measure("plane/\(plane.name)-down-by-\(burst)", operations: 8_000) { count in
             relay.carry(
                 down[0], from: relay.peer, to: relay.relayedPort, at: relay.client, payloadByteCount + 4, count, burst)
         }

@@ -1,16 +1,16 @@
 import CLinux
 import RelayWorker
-import STUN
+package import STUN
 
 extension TransportAddress {
     /// An address from its text; the tests name only good ones.
-    init(_ text: String, _ port: UInt16) {
+    package init(_ text: String, _ port: UInt16) {
         guard let ip = IPAddress(text) else { preconditionFailure("\(text) is no address") }
         self.init(ip, port: port)
     }
 
     /// Where a socket is bound.
-    init(of descriptor: Int32) {
+    package init(of descriptor: Int32) {
         guard let address = TransportAddress(clinux_local_address(descriptor)) else {
             preconditionFailure("descriptor \(descriptor) is not bound")
         }
@@ -19,6 +19,6 @@ extension TransportAddress {
 }
 
 extension AddressFamily {
-    var loopback: String { self == .ipv4 ? "127.0.0.1" : "::1" }
-    var wildcard: String { self == .ipv4 ? "0.0.0.0" : "::" }
+    package var loopback: String { self == .ipv4 ? "127.0.0.1" : "::1" }
+    package var wildcard: String { self == .ipv4 ? "0.0.0.0" : "::" }
 }

@@ -3,18 +3,18 @@ import Foundation
 
 /// A network namespace with a loopback of its own, removed at the end. Sockets that are opened `inside` stay in it,
 /// whichever thread uses them later.
-final class TestNamespace {
-    let name: String
+package final class TestNamespace {
+    package let name: String
 
     /// Whether this process may make namespaces.
-    static let isAllowed: Bool = {
+    package static let isAllowed: Bool = {
         guard getuid() == 0 else { return false }
         return (try? TestNamespace()) != nil
     }()
 
-    struct CommandFailed: Error { let arguments: [String] }
+    package struct CommandFailed: Error { let arguments: [String] }
 
-    init() throws {
+    package init() throws {
         name = "relayd-test-\(getpid())-\(UInt32.random(in: 0 ... .max))"
         try Self.ip("netns", "add", name)
         try command("link", "set", "lo", "up")
@@ -23,10 +23,10 @@ final class TestNamespace {
     deinit { try? Self.ip("netns", "delete", name) }
 
     /// Runs `ip` with these arguments inside.
-    func command(_ arguments: String...) throws { try Self.run(["-n", name] + arguments) }
+    package func command(_ arguments: String...) throws { try Self.run(["-n", name] + arguments) }
 
     /// Runs `body` on a thread that is inside.
-    func inside<R>(_ body: @escaping () throws -> R) throws -> R {
+    package func inside<R>(_ body: @escaping () throws -> R) throws -> R {
         let path = "/var/run/netns/\(name)"
         nonisolated(unsafe) var result: Result<R, any Error>?
         nonisolated(unsafe) let body = body
@@ -42,7 +42,7 @@ final class TestNamespace {
         return try result.get()
     }
 
-    static func ip(_ arguments: String...) throws { try run(arguments) }
+    package static func ip(_ arguments: String...) throws { try run(arguments) }
 
     private static func run(_ arguments: [String]) throws {
         let process = Process()
@@ -58,7 +58,7 @@ final class TestNamespace {
 
 extension TestNamespace {
     /// Makes the kernel compute every checksum of what leaves by `device`.
-    func switchOffChecksums(of device: String) throws {
+    package func switchOffChecksums(of device: String) throws {
         try Self.ip("netns", "exec", name, "ethtool", "-K", device, "tx", "off")
     }
 }

@@ -1,5 +1,5 @@
 import CLinux
-import DataPlaneSocket
+import PlaneTestKit
 import RelayCore
 import RelayWorker
 import STUN
@@ -11,10 +11,11 @@ import Testing
         (.ipv4, .ipv4), (.ipv6, .ipv6), (.ipv4, .ipv6), (.ipv6, .ipv4),
     ]
 
-    @Test(arguments: crossings)
-    func bothWaysToTheByte(_ clientSide: AddressFamily, _ peerSide: AddressFamily) throws {
+    @Test(arguments: PlaneUnderTest.usable, crossings)
+    func bothWaysToTheByte(_ plane: PlaneUnderTest, _ crossing: (AddressFamily, AddressFamily)) throws {
+        let (clientSide, peerSide) = crossing
         var generator = SeededGenerator()
-        let relay = try TestRelay()
+        let relay = try TestRelay(plane)
         let listener = try relay.listen(at: clientSide.loopback)
         let client = try TestSocket(clientSide.loopback)
         let peer = try TestSocket(peerSide.loopback)
@@ -34,9 +35,10 @@ import Testing
         }
     }
 
-    @Test(arguments: crossings)
-    func codePointsAndCongestionMarksCross(_ clientSide: AddressFamily, _ peerSide: AddressFamily) throws {
-        let relay = try TestRelay()
+    @Test(arguments: PlaneUnderTest.usable, crossings)
+    func codePointsAndCongestionMarksCross(_ plane: PlaneUnderTest, _ crossing: (AddressFamily, AddressFamily)) throws {
+        let (clientSide, peerSide) = crossing
+        let relay = try TestRelay(plane)
         let listener = try relay.listen(at: clientSide.loopback)
         let client = try TestSocket(clientSide.loopback)
         let peer = try TestSocket(peerSide.loopback)
@@ -54,10 +56,10 @@ import Testing
         }
     }
 
-    @Test(arguments: AddressFamily.allCases)
-    func aBurstComesInAsOneAndLeavesAsOne(_ family: AddressFamily) throws {
+    @Test(arguments: PlaneUnderTest.usable, AddressFamily.allCases)
+    func aBurstComesInAsOneAndLeavesAsOne(_ plane: PlaneUnderTest, _ family: AddressFamily) throws {
         var generator = SeededGenerator()
-        let relay = try TestRelay()
+        let relay = try TestRelay(plane)
         let listener = try relay.listen(at: family.loopback)
         let client = try TestSocket(family.loopback)
         let peer = try TestSocket(family.loopback)
@@ -77,9 +79,10 @@ import Testing
         #expect(relay.io.counters.receivedDatagrams == 80)
     }
 
-    @Test func withoutOffloadsNothingIsDifferentOutside() throws {
+    @Test(arguments: PlaneUnderTest.usable)
+    func withoutOffloadsNothingIsDifferentOutside(_ plane: PlaneUnderTest) throws {
         var generator = SeededGenerator()
-        let relay = try TestRelay(.init(receiveOffload: false, segmentationOffload: false, rawSending: false))
+        let relay = try TestRelay(plane, receiveOffload: false, segmentationOffload: false)
         let listener = try relay.listen(at: "127.0.0.1")
         let client = try TestSocket()
         let peer = try TestSocket()
@@ -92,10 +95,10 @@ import Testing
         #expect(relay.io.counters.segmentationRefused == 0)
     }
 
-    @Test(arguments: [true, false])
-    func interleavedFlowsOfMixedSizesKeepTheirOrder(_ offloads: Bool) throws {
+    @Test(arguments: PlaneUnderTest.usable, [true, false])
+    func interleavedFlowsOfMixedSizesKeepTheirOrder(_ plane: PlaneUnderTest, _ offloads: Bool) throws {
         var generator = SeededGenerator()
-        let relay = try TestRelay(.init(receiveOffload: offloads, segmentationOffload: offloads, rawSending: offloads))
+        let relay = try TestRelay(plane, receiveOffload: offloads, segmentationOffload: offloads)
         let listener = try relay.listen(at: "127.0.0.1")
         let peer = try TestSocket()
         let clients = try (0..<5).map { _ in try TestSocket() }
@@ -123,8 +126,9 @@ import Testing
         }
     }
 
-    @Test func manyPeersToManyClientsIsOneCall() throws {
-        let relay = try TestRelay()
+    @Test(arguments: PlaneUnderTest.usable)
+    func manyPeersToManyClientsIsOneCall(_ plane: PlaneUnderTest) throws {
+        let relay = try TestRelay(plane)
         let listener = try relay.listen(at: "127.0.0.1")
         let peer = try TestSocket()
         let clients = try (0..<10).map { _ in try TestSocket() }
@@ -137,10 +141,10 @@ import Testing
         for client in clients { #expect(client.receive()?.bytes == channelData(0x4001, [7, 8, 9])) }
     }
 
-    @Test(arguments: [["127.0.0.2", "127.0.0.3", "127.0.0.2"], ["::1"]])
-    func aWildcardListenerAnswersFromTheAskedAddress(_ asked: [String]) throws {
+    @Test(arguments: PlaneUnderTest.usable, [["127.0.0.2", "127.0.0.3", "127.0.0.2"], ["::1"]])
+    func aWildcardListenerAnswersFromTheAskedAddress(_ plane: PlaneUnderTest, _ asked: [String]) throws {
         let family: AddressFamily = asked[0].contains(":") ? .ipv6 : .ipv4
-        let relay = try TestRelay()
+        let relay = try TestRelay(plane)
         let listener = try relay.listen(at: family.wildcard)
         let client = try TestSocket(family.loopback)
         let peer = try TestSocket(family.loopback)

@@ -1,33 +1,40 @@
 import CLinux
-import DataPlaneSocket
-import RelayCore
-import RelayWorker
-import STUN
+package import RelayCore
+package import RelayWorker
+package import STUN
 
-/// A relay with a fixed table in the place of the core: the socket plane's IO and nothing else under test.
-final class TestRelay {
+/// A relay with a fixed table in the place of the core: a plane's IO and nothing else under test.
+package final class TestRelay {
     /// One channel binding.
-    struct Route {
-        let client: TransportAddress
-        let server: SocketSlot
-        let channel: ChannelNumber
-        let relay: SocketSlot
-        let relayAddress: TransportAddress
-        let peer: TransportAddress
+    package struct Route {
+        package let client: TransportAddress
+        package let server: SocketSlot
+        package let channel: ChannelNumber
+        package let relay: SocketSlot
+        package let relayAddress: TransportAddress
+        package let peer: TransportAddress
     }
 
-    var io: SocketIO
-    var sockets: SocketSet
-    let system: SystemSockets
-    let wakeDescriptor: Int32
-    private(set) var routes: [Route] = []
+    package private(set) var io: any TestIO
+    package private(set) var sockets: SocketSet
+    package let wakeDescriptor: Int32
+    private let system: SystemSockets
+    private let namespace: TestNamespace?
+    package private(set) var routes: [Route] = []
     private var vantages: [IPAddress: SocketSlot] = [:]
 
-    init(_ options: SocketPlane.Options = .init(), bufferBytes: Int? = 4 << 20) throws {
+    /// - Parameters:
+    ///   - bufferBytes: of every socket; nothing leaves the kernel's default.
+    ///   - namespace: where its sockets are opened.
+    package init(
+        _ plane: PlaneUnderTest, receiveOffload: Bool = true, segmentationOffload: Bool = true,
+        bufferBytes: Int? = 4 << 20, in namespace: TestNamespace? = nil
+    ) throws {
+        self.namespace = namespace
         wakeDescriptor = try WakeDescriptor.open()
         system = SystemSockets(receiveBufferBytes: bufferBytes, sendBufferBytes: bufferBytes)
         sockets = SocketSet(wakeDescriptor: wakeDescriptor)
-        io = try SocketIO(try SocketPlane(options: options).probe())
+        io = try plane.makeIO(receiveOffload: receiveOffload, segmentationOffload: segmentationOffload)
     }
 
     deinit {
@@ -38,11 +45,19 @@ final class TestRelay {
         WakeDescriptor.close(wakeDescriptor)
     }
 
-    func address(of slot: SocketSlot) -> TransportAddress { sockets[slot].local }
+    /// Goes on with another plane, which takes over every socket.
+    package func swap(to plane: PlaneUnderTest) throws {
+        // The old one goes first, as when a worker changes planes.
+        io = NoIO()
+        io = try plane.makeIO(receiveOffload: true, segmentationOffload: true)
+        for slot in sockets.slots { try io.attach(slot, of: sockets) }
+    }
 
-    func listen(at ip: String) throws -> SocketSlot {
+    package func address(of slot: SocketSlot) -> TransportAddress { sockets[slot].local }
+
+    package func listen(at ip: String) throws -> SocketSlot {
         let wanted = TransportAddress(ip, 0)
-        let descriptor = try system.openListener(at: wanted)
+        let descriptor = try inNamespace { [system] in try system.openListener(at: wanted) }
         let isWildcard = wanted.ip.high == 0 && wanted.ip.low == 0
         return try attach(
             SocketEntry(
@@ -50,10 +65,15 @@ final class TestRelay {
                 local: TransportAddress(of: descriptor)))
     }
 
-    func openRelay(at ip: String) throws -> SocketSlot {
-        let descriptor = try system.openRelay(at: TransportAddress(ip, 0))
+    package func openRelay(at ip: String, port: UInt16 = 0) throws -> SocketSlot {
+        let descriptor = try inNamespace { [system] in try system.openRelay(at: TransportAddress(ip, port)) }
         return try attach(
             SocketEntry(descriptor: descriptor, role: .relay, local: TransportAddress(of: descriptor)))
+    }
+
+    private func inNamespace<R>(_ body: @escaping () throws -> R) throws -> R {
+        guard let namespace else { return try body() }
+        return try namespace.inside(body)
     }
 
     private func attach(_ entry: SocketEntry) throws -> SocketSlot {
@@ -62,7 +82,7 @@ final class TestRelay {
         return slot
     }
 
-    func close(_ slot: SocketSlot) {
+    package func close(_ slot: SocketSlot) {
         io.detach(slot)
         system.close(sockets.remove(slot).descriptor)
         sockets.recycle()
@@ -70,7 +90,7 @@ final class TestRelay {
 
     /// Binds a channel from a client to a peer over a relay socket of its own.
     @discardableResult
-    func bind(
+    package func bind(
         _ channel: UInt16, from client: TransportAddress, at server: SocketSlot, to peer: TransportAddress,
         over relaySlot: SocketSlot? = nil
     ) throws -> Route {
@@ -86,7 +106,7 @@ final class TestRelay {
     /// Relays until `count` datagrams were taken in, or a hundred turns brought nothing.
     /// - Returns: how many it took in.
     @discardableResult
-    func relay(_ count: Int) throws -> Int {
+    package func relay(_ count: Int) throws -> Int {
         var taken = 0
         var emptyTurns = 0
         while taken < count, emptyTurns < 100 {
@@ -99,7 +119,7 @@ final class TestRelay {
 
     /// One turn, which waits at most 20 ms.
     @discardableResult
-    func turn() throws -> Int {
+    package func turn() throws -> Int {
         let count = try io.receive(until: io.now().monotonic.advanced(byMilliseconds: 20))
         for index in 0..<count { try relayOne(index) }
         try io.flush()
@@ -152,15 +172,7 @@ final class TestRelay {
     }
 }
 
-extension SocketIO {
-    /// A copy of datagram `index`.
-    func payload(_ index: Int) -> [UInt8] {
-        let span = bytes(index)
-        return (0..<span.byteCount).map { span.unsafeLoad(fromByteOffset: $0, as: UInt8.self) }
-    }
-}
-
 /// A ChannelData message without padding.
-func channelData(_ channel: UInt16, _ payload: [UInt8]) -> [UInt8] {
+package func channelData(_ channel: UInt16, _ payload: [UInt8]) -> [UInt8] {
     [UInt8(channel >> 8), UInt8(channel & 0xFF), UInt8(payload.count >> 8), UInt8(payload.count & 0xFF)] + payload
 }

@@ -1,6 +1,6 @@
 import CLinux
-import DataPlaneSocket
 import Glibc
+import PlaneTestKit
 import RelayCore
 import RelayWorker
 import STUN
@@ -18,18 +18,15 @@ struct RefusalTests {
         let peer: TestSocket
         let route: TestRelay.Route
 
-        init(_ family: AddressFamily, mtu: Int) throws {
+        init(_ plane: PlaneUnderTest, _ family: AddressFamily, mtu: Int) throws {
             let namespace = try TestNamespace()
             try namespace.command("link", "set", "lo", "mtu", "\(mtu)")
             self.namespace = namespace
-            (relay, listener, client, peer, route) = try namespace.inside {
-                let relay = try TestRelay()
-                let listener = try relay.listen(at: family.loopback)
-                let client = try TestSocket(family.loopback)
-                let peer = try TestSocket(family.loopback)
-                let route = try relay.bind(0x4001, from: client.address, at: listener, to: peer.address)
-                return (relay, listener, client, peer, route)
-            }
+            relay = try TestRelay(plane, in: namespace)
+            listener = try relay.listen(at: family.loopback)
+            client = try namespace.inside { try TestSocket(family.loopback) }
+            peer = try namespace.inside { try TestSocket(family.loopback) }
+            route = try relay.bind(0x4001, from: client.address, at: listener, to: peer.address)
         }
 
         /// Sends payloads one by one, relays them and says what the peer got.
@@ -42,10 +39,10 @@ struct RefusalTests {
         }
     }
 
-    @Test(arguments: AddressFamily.allCases)
-    func segmentsBeyondTheMTUGoOneByOne(_ family: AddressFamily) throws {
+    @Test(arguments: PlaneUnderTest.usable, AddressFamily.allCases)
+    func segmentsBeyondTheMTUGoOneByOne(_ plane: PlaneUnderTest, _ family: AddressFamily) throws {
         var generator = SeededGenerator()
-        let stage = try Stage(family, mtu: 1300)
+        let stage = try Stage(plane, family, mtu: 1300)
         let large = (0..<10).map { _ in generator.bytes(1400) }
         #expect(try stage.relay(large) == large, "\(generator)")
         #expect(stage.relay.io.counters.segmentationRefused == 1)
@@ -59,9 +56,10 @@ struct RefusalTests {
         #expect(stage.relay.io.counters.sentDatagrams == 30)
     }
 
-    @Test func aSocketThatCannotSegmentLosesNothing() throws {
+    @Test(arguments: PlaneUnderTest.usable)
+    func aSocketThatCannotSegmentLosesNothing(_ plane: PlaneUnderTest) throws {
         var generator = SeededGenerator()
-        let stage = try Stage(.ipv4, mtu: 1500)
+        let stage = try Stage(plane, .ipv4, mtu: 1500)
         // Without checksums the kernel cuts nothing.
         #expect(
             clinux_set_option(stage.relay.sockets[stage.route.relay].descriptor, SOL_SOCKET, SO_NO_CHECK, 1) == 0)
@@ -70,9 +68,9 @@ struct RefusalTests {
         #expect(stage.relay.io.counters.segmentationRefused == 1)
     }
 
-    @Test(arguments: AddressFamily.allCases)
-    func whatMustNotBeFragmentedIsReportedWithTheMTU(_ family: AddressFamily) throws {
-        let stage = try Stage(family, mtu: 1300)
+    @Test(arguments: PlaneUnderTest.usable, AddressFamily.allCases)
+    func whatMustNotBeFragmentedIsReportedWithTheMTU(_ plane: PlaneUnderTest, _ family: AddressFamily) throws {
+        let stage = try Stage(plane, family, mtu: 1300)
         let large = [UInt8](repeating: 1, count: 1400)
         let io = {
             stage.relay.io.send(large.span.bytes, from: stage.route.relay, to: stage.peer.address, dontFragment: $0)
@@ -91,8 +89,9 @@ struct RefusalTests {
         #expect(stage.peer.receive()?.bytes == large)
     }
 
-    @Test func theDFBitIsSetForOneDatagramOnly() throws {
-        let stage = try Stage(.ipv4, mtu: 1500)
+    @Test(arguments: PlaneUnderTest.usable)
+    func theDFBitIsSetForOneDatagramOnly(_ plane: PlaneUnderTest) throws {
+        let stage = try Stage(plane, .ipv4, mtu: 1500)
         let raw = try stage.namespace.inside { socket(AF_INET, Int32(SOCK_RAW.rawValue), Int32(IPPROTO_UDP)) }
         #expect(raw >= 0)
         defer { _ = clinux_close(raw) }
@@ -110,16 +109,16 @@ struct RefusalTests {
         #expect(flags == [false, true, false])
     }
 
-    @Test func aFullSendQueueDropsAndGoesOn() throws {
+    @Test(arguments: PlaneUnderTest.usable)
+    func aFullSendQueueDropsAndGoesOn(_ plane: PlaneUnderTest) throws {
         let namespace = try TestNamespace()
         try namespace.command("link", "add", "near", "type", "veth", "peer", "name", "far")
         try namespace.command("address", "add", "10.9.8.1/24", "dev", "near")
         try namespace.command("link", "set", "near", "up")
         try namespace.command("link", "set", "far", "up")
-        let (relay, slot, peer) = try namespace.inside {
-            let relay = try TestRelay(.init(segmentationOffload: false), bufferBytes: 5_000)
-            return (relay, try relay.openRelay(at: "0.0.0.0"), try TestSocket())
-        }
+        let relay = try TestRelay(plane, segmentationOffload: false, bufferBytes: 5_000, in: namespace)
+        let slot = try relay.openRelay(at: "0.0.0.0")
+        let peer = try namespace.inside { try TestSocket() }
         // Nobody answers ARP for this neighbour, so what goes there waits and fills the send buffer.
         let silent = TransportAddress("10.9.8.7", 9)
         let payload = [UInt8](repeating: 0, count: 1_000)
@@ -127,14 +126,14 @@ struct RefusalTests {
         try relay.io.flush()
         #expect(relay.io.counters.sendQueueFull > 0)
         #expect(relay.io.counters.sendQueueFull + relay.io.counters.sentDatagrams == 50)
-        let other = try namespace.inside { try relay.openRelay(at: "127.0.0.1") }
+        let other = try relay.openRelay(at: "127.0.0.1")
         relay.io.send(([1] as [UInt8]).span.bytes, from: other, to: peer.address, dontFragment: false)
         try relay.io.flush()
         #expect(peer.receive()?.bytes == [1])
     }
 
-    @Test(arguments: [true, false])
-    func acrossVethWithAndWithoutChecksumOffload(_ offload: Bool) throws {
+    @Test(arguments: PlaneUnderTest.usable, [true, false])
+    func acrossVethWithAndWithoutChecksumOffload(_ plane: PlaneUnderTest, _ offload: Bool) throws {
         var generator = SeededGenerator()
         let near = try TestNamespace()
         let far = try TestNamespace()
@@ -145,10 +144,10 @@ struct RefusalTests {
         }
         if !offload { try near.switchOffChecksums(of: "near") }
         let peer = try far.inside { try TestSocket("10.9.8.2") }
-        let (relay, listener, client, slot) = try near.inside {
-            let relay = try TestRelay()
-            return (relay, try relay.listen(at: "127.0.0.1"), try TestSocket(), try relay.openRelay(at: "10.9.8.1"))
-        }
+        let relay = try TestRelay(plane, in: near)
+        let listener = try relay.listen(at: "127.0.0.1")
+        let client = try near.inside { try TestSocket() }
+        let slot = try relay.openRelay(at: "10.9.8.1")
         let route = try relay.bind(0x4001, from: client.address, at: listener, to: peer.address, over: slot)
         let payloads = (0..<30).map { _ in generator.bytes(1_200) }
         client.send(payloads.flatMap { channelData(0x4001, $0) }, to: relay.address(of: listener), segment: 1_204)

@@ -1,21 +1,20 @@
 import CLinux
 import Glibc
 import RelayWorker
-import STUN
-import Testing
+package import STUN
 
 /// A client's or a peer's plain socket.
-final class TestSocket {
-    struct Received: Equatable {
-        var bytes: [UInt8]
-        var source: TransportAddress
-        var trafficClass: UInt8
+package final class TestSocket {
+    package struct Received: Equatable {
+        package var bytes: [UInt8]
+        package var source: TransportAddress
+        package var trafficClass: UInt8
     }
 
-    let descriptor: Int32
-    let address: TransportAddress
+    package let descriptor: Int32
+    package let address: TransportAddress
 
-    init(_ ip: String = "127.0.0.1", port: UInt16 = 0, receiveBufferBytes: Int? = 4 << 20) throws {
+    package init(_ ip: String = "127.0.0.1", port: UInt16 = 0, receiveBufferBytes: Int? = 4 << 20) throws {
         let wanted = TransportAddress(ip, port)
         descriptor = try SystemSockets(receiveBufferBytes: receiveBufferBytes).openListener(at: wanted)
         address = TransportAddress(of: descriptor)
@@ -24,7 +23,7 @@ final class TestSocket {
     deinit { _ = clinux_close(descriptor) }
 
     /// Marks what is sent from now on with a DSCP and ECN byte.
-    func mark(_ trafficClass: UInt8) {
+    package func mark(_ trafficClass: UInt8) {
         let result =
             address.family == .ipv4
             ? clinux_set_option(descriptor, SOL_IP, IP_TOS, Int32(trafficClass))
@@ -34,7 +33,7 @@ final class TestSocket {
 
     /// Sends one datagram, or several of `segment` bytes each in one go.
     @discardableResult
-    func send(_ bytes: [UInt8], to destination: TransportAddress, segment: Int? = nil) -> Int {
+    package func send(_ bytes: [UInt8], to destination: TransportAddress, segment: Int? = nil) -> Int {
         var name = sockaddr_in6()
         let length = clinux_write_name(clinux_address(destination), &name)
         _ = clinux_set_option(descriptor, SOL_UDP, UDP_SEGMENT, Int32(segment ?? 0))
@@ -46,7 +45,7 @@ final class TestSocket {
     }
 
     /// The next datagram, waited for up to two seconds.
-    func receive(waitMilliseconds: Int32 = 2_000) -> Received? {
+    package func receive(waitMilliseconds: Int32 = 2_000) -> Received? {
         var watched = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         guard poll(&watched, 1, waitMilliseconds) == 1 else { return nil }
         var bytes = [UInt8](repeating: 0, count: 65_536)
@@ -75,7 +74,7 @@ final class TestSocket {
     }
 
     /// Everything that has arrived by now.
-    func receiveAll() -> [Received] {
+    package func receiveAll() -> [Received] {
         var all: [Received] = []
         while all.count < 100_000, let next = receive(waitMilliseconds: 0) { all.append(next) }
         return all

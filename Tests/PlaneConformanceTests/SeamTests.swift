@@ -1,28 +1,30 @@
 import CLinux
-import DataPlaneSocket
+import PlaneTestKit
 import RelayCore
 import RelayWorker
 import STUN
 import Testing
 
 /// What the seam promises besides relaying.
-@Suite(.serialized) struct SocketIOTests {
-    @Test func aSignalWakesAWaitWithoutEnd() throws {
-        let relay = try TestRelay()
+@Suite(.serialized) struct SeamTests {
+    @Test(arguments: PlaneUnderTest.usable)
+    func aSignalWakesAWaitWithoutEnd(_ plane: PlaneUnderTest) throws {
+        let relay = try TestRelay(plane)
         _ = try relay.listen(at: "127.0.0.1")
         WakeDescriptor.signal(relay.wakeDescriptor)
         #expect(try relay.io.receive(until: nil) == 0)
     }
 
-    @Test func aPastDeadlineDoesNotWait() throws {
-        let relay = try TestRelay()
+    @Test(arguments: PlaneUnderTest.usable)
+    func aPastDeadlineDoesNotWait(_ plane: PlaneUnderTest) throws {
+        let relay = try TestRelay(plane)
         _ = try relay.listen(at: "127.0.0.1")
         #expect(try relay.io.receive(until: Instant(nanoseconds: 0)) == 0)
     }
 
-    @Test(arguments: AddressFamily.allCases)
-    func anUnreachablePortIsReported(_ family: AddressFamily) throws {
-        let relay = try TestRelay()
+    @Test(arguments: PlaneUnderTest.usable, AddressFamily.allCases)
+    func anUnreachablePortIsReported(_ plane: PlaneUnderTest, _ family: AddressFamily) throws {
+        let relay = try TestRelay(plane)
         let slot = try relay.openRelay(at: family.loopback)
         let closed = try { try TestSocket(family.loopback).address }()
         let peer = try TestSocket(family.loopback)
@@ -40,8 +42,9 @@ import Testing
         #expect(peer.receive()?.bytes == [4])
     }
 
-    @Test func aReadErrorNoLongerWakes() throws {
-        let relay = try TestRelay()
+    @Test(arguments: PlaneUnderTest.usable)
+    func aReadErrorNoLongerWakes(_ plane: PlaneUnderTest) throws {
+        let relay = try TestRelay(plane)
         let slot = try relay.openRelay(at: "127.0.0.1")
         let closed = try { try TestSocket().address }()
         let epoll = clinux_epoll_create()
@@ -55,8 +58,9 @@ import Testing
         #expect(clinux_epoll_wait(epoll, &event, 1, 0, true) == 0)
     }
 
-    @Test func aPendingErrorDoesNotCostTheNextDatagram() throws {
-        let relay = try TestRelay()
+    @Test(arguments: PlaneUnderTest.usable)
+    func aPendingErrorDoesNotCostTheNextDatagram(_ plane: PlaneUnderTest) throws {
+        let relay = try TestRelay(plane)
         let slot = try relay.openRelay(at: "127.0.0.1")
         let closed = try { try TestSocket().address }()
         let peer = try TestSocket()
@@ -70,8 +74,9 @@ import Testing
         #expect(relay.io.counters.sendRefused == 0)
     }
 
-    @Test func reportsOfASocketThatWentAreForgotten() throws {
-        let relay = try TestRelay()
+    @Test(arguments: PlaneUnderTest.usable)
+    func reportsOfASocketThatWentAreForgotten(_ plane: PlaneUnderTest) throws {
+        let relay = try TestRelay(plane)
         let slot = try relay.openRelay(at: "127.0.0.1")
         let closed = try { try TestSocket().address }()
         relay.io.send(([0] as [UInt8]).span.bytes, from: slot, to: closed, dontFragment: false)
@@ -81,8 +86,9 @@ import Testing
         #expect(relay.io.nextReport() == nil)
     }
 
-    @Test func aBatchOutlivesItsSocket() throws {
-        let relay = try TestRelay()
+    @Test(arguments: PlaneUnderTest.usable)
+    func aBatchOutlivesItsSocket(_ plane: PlaneUnderTest) throws {
+        let relay = try TestRelay(plane)
         let slot = try relay.openRelay(at: "127.0.0.1")
         let peer = try TestSocket()
         for value in 0..<3 { peer.send([UInt8(value), 9], to: relay.address(of: slot)) }
@@ -96,8 +102,9 @@ import Testing
         }
     }
 
-    @Test func whatWasNotPresentedGoesWithItsSocket() throws {
-        let relay = try TestRelay()
+    @Test(arguments: PlaneUnderTest.usable)
+    func whatWasNotPresentedGoesWithItsSocket(_ plane: PlaneUnderTest) throws {
+        let relay = try TestRelay(plane)
         let slot = try relay.openRelay(at: "127.0.0.1")
         let peer = try TestSocket()
         for _ in 0..<3 {
@@ -111,8 +118,9 @@ import Testing
         #expect(try relay.io.receive(until: Instant(nanoseconds: 0)) == 0)
     }
 
-    @Test func aBufferOfManySegmentsIsPresentedInBatches() throws {
-        let relay = try TestRelay()
+    @Test(arguments: PlaneUnderTest.usable)
+    func aBufferOfManySegmentsIsPresentedInBatches(_ plane: PlaneUnderTest) throws {
+        let relay = try TestRelay(plane)
         let slot = try relay.openRelay(at: "127.0.0.1")
         let peer = try TestSocket()
         let numbers = (0..<60).map { UInt8($0) }
@@ -126,8 +134,9 @@ import Testing
         #expect(values == numbers + numbers + numbers)
     }
 
-    @Test func aBusyListenerDoesNotStarveRelaySockets() throws {
-        let relay = try TestRelay()
+    @Test(arguments: PlaneUnderTest.usable)
+    func aBusyListenerDoesNotStarveRelaySockets(_ plane: PlaneUnderTest) throws {
+        let relay = try TestRelay(plane)
         let listener = try relay.listen(at: "127.0.0.1")
         let slot = try relay.openRelay(at: "127.0.0.1")
         let client = try TestSocket()
@@ -138,24 +147,55 @@ import Testing
         #expect((0..<count).contains { relay.io.arrival($0).slot == listener })
     }
 
-    @Test func busyRelaySocketsDoNotStarveTheListenerOrEachOther() throws {
-        let relay = try TestRelay()
+    @Test(arguments: PlaneUnderTest.usable)
+    func busyRelaySocketsDoNotStarveTheListenerOrEachOther(_ plane: PlaneUnderTest) throws {
+        let relay = try TestRelay(plane)
         let listener = try relay.listen(at: "127.0.0.1")
         let busy = try (0..<10).map { _ in try relay.openRelay(at: "127.0.0.1") }
         let client = try TestSocket()
         for slot in busy { for _ in 0..<100 { client.send([1], to: relay.address(of: slot)) } }
         client.send([2], to: relay.address(of: listener))
         var seen: Set<UInt32> = []
-        for _ in 0..<4 {
+        // Half of the turns that all of it takes; one socket after the other would have shown five of them.
+        for _ in 0..<8 {
             let count = try relay.io.receive(until: nil)
             for index in 0..<count { seen.insert(relay.io.arrival(index).slot.index) }
         }
         #expect(seen.count == busy.count + 1)
     }
 
-    @Test func aThousandSocketsComeAndGo() throws {
+    @Test(arguments: PlaneUnderTest.usable)
+    func aThousandReadyRelaySocketsDoNotStarveTheListener(_ plane: PlaneUnderTest) throws {
         try SystemSockets.raiseDescriptorLimit()
-        let relay = try TestRelay(bufferBytes: nil)
+        let relay = try TestRelay(plane)
+        let listener = try relay.listen(at: "127.0.0.1")
+        let crowd = try (0..<1_000).map { _ in try relay.openRelay(at: "127.0.0.1") }
+        let client = try TestSocket()
+        // Watched before anything comes, so that all of it is news.
+        for _ in 0..<10 { try relay.turn() }
+        for slot in crowd { client.send([1], to: relay.address(of: slot)) }
+        for _ in 0..<600 { client.send([2], to: relay.address(of: listener)) }
+        var ofListener = 0
+        for _ in 0..<200 where ofListener < 600 {
+            let count = try relay.io.receive(until: relay.io.now().monotonic.advanced(byMilliseconds: 100))
+            for index in 0..<count {
+                let slot = relay.io.arrival(index).slot
+                if slot == listener {
+                    ofListener += 1
+                } else {
+                    // Every one of the crowd is ready again at once.
+                    client.send([1], to: relay.address(of: slot))
+                }
+            }
+            try relay.io.flush()
+        }
+        #expect(ofListener == 600)
+    }
+
+    @Test(arguments: PlaneUnderTest.usable)
+    func aThousandSocketsComeAndGo(_ plane: PlaneUnderTest) throws {
+        try SystemSockets.raiseDescriptorLimit()
+        let relay = try TestRelay(plane, bufferBytes: nil)
         let peer = try TestSocket()
         for round in 0..<2 {
             let slots = try (0..<1_000).map { _ in try relay.openRelay(at: "127.0.0.1") }
@@ -175,8 +215,9 @@ import Testing
         #expect(try relay.io.receive(until: Instant(nanoseconds: 0)) == 0)
     }
 
-    @Test func everyDropOfTheKernelIsCounted() throws {
-        let relay = try TestRelay(bufferBytes: 8_000)
+    @Test(arguments: PlaneUnderTest.usable)
+    func everyDropOfTheKernelIsCounted(_ plane: PlaneUnderTest) throws {
+        let relay = try TestRelay(plane, bufferBytes: 8_000)
         let slot = try relay.openRelay(at: "127.0.0.1")
         let peer = try TestSocket()
         for _ in 0..<200 { peer.send([UInt8](repeating: 0, count: 500), to: relay.address(of: slot)) }
@@ -189,8 +230,9 @@ import Testing
         #expect(relay.io.counters.receiveQueueDrops == UInt64(200 - received))
     }
 
-    @Test func moreThanTheQueueHoldsGoesOut() throws {
-        let relay = try TestRelay()
+    @Test(arguments: PlaneUnderTest.usable)
+    func moreThanTheQueueHoldsGoesOut(_ plane: PlaneUnderTest) throws {
+        let relay = try TestRelay(plane)
         let slot = try relay.openRelay(at: "127.0.0.1")
         let peer = try TestSocket()
         for value in 0..<300 {
@@ -204,8 +246,9 @@ import Testing
         #expect(arrived.dropFirst(300).elementsEqual([[UInt8]](repeating: large, count: 10)))
     }
 
-    @Test func anImpossibleDestinationDoesNotEndSegmentation() throws {
-        let relay = try TestRelay()
+    @Test(arguments: PlaneUnderTest.usable)
+    func anImpossibleDestinationDoesNotEndSegmentation(_ plane: PlaneUnderTest) throws {
+        let relay = try TestRelay(plane)
         let slot = try relay.openRelay(at: "127.0.0.1")
         let peer = try TestSocket()
         let payload = [UInt8](repeating: 3, count: 50)
@@ -222,22 +265,13 @@ import Testing
         #expect(relay.io.counters.sendCalls == calls + 1)
     }
 
-    @Test func theWrongFamilyIsRefusedNotSent() throws {
-        let relay = try TestRelay()
+    @Test(arguments: PlaneUnderTest.usable)
+    func theWrongFamilyIsRefusedNotSent(_ plane: PlaneUnderTest) throws {
+        let relay = try TestRelay(plane)
         let slot = try relay.openRelay(at: "127.0.0.1")
         relay.io.send(([1] as [UInt8]).span.bytes, from: slot, to: TransportAddress("::1", 9), dontFragment: false)
         try relay.io.flush()
         #expect(relay.io.counters.sendRefused == 1)
         #expect(relay.io.counters.sendCalls == 0)
-    }
-
-    @Test func theProbeSaysWhatItWillDo() throws {
-        let off = try SocketPlane(
-            options: .init(receiveOffload: false, segmentationOffload: false, rawSending: false)
-        ).probe()
-        #expect(off.description == "epoll, recvmmsg/sendmmsg, GRO off, GSO off, raw sending off")
-        let probed = try SocketPlane().probe()
-        #expect(probed.description.hasPrefix("epoll, recvmmsg/sendmmsg, GRO o"))
-        #expect(SocketPlane().name == "socket")
     }
 }

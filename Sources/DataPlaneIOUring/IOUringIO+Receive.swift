@@ -1,0 +1,192 @@
+import CLinux
+import Glibc
+public import RelayCore
+public import RelayWorker
+import STUN
+
+extension IOUringIO {
+    public mutating func receive(until deadline: Instant?) throws(PlaneError) -> Int {
+        submit()
+        recycle()
+        if let failure { throw PlaneError(failure) }
+        takeCompletions()
+        let waiting = inbox.present()
+        guard waiting == 0 else { return waiting }
+        arm()
+        sweepBusyListener()
+        waitForCompletions(nanoseconds: remaining(until: deadline))
+        if let failure { throw PlaneError(failure) }
+        takeCompletions()
+        return inbox.present()
+    }
+
+    /// Gives the buffers of the last batch back to the kernel. Everything that was sent from them has completed.
+    private mutating func recycle() {
+        precondition(sendsInFlight == 0)
+        inbox.removeSpent { ring.giveBuffer($0, of: memory) }
+        ring.publishBuffers()
+    }
+
+    /// Begins to receive, again, on the sockets whose receive has ended, as far as there are buffers.
+    private mutating func arm() {
+        if !isWatchingWake, wakeDescriptor >= 0 {
+            isWatchingWake = true
+            let descriptor = wakeDescriptor
+            enqueue { $0.queueWatch(descriptor, Token(.wake)) }
+        }
+        arm(.listeners)
+        arm(.relays)
+    }
+
+    private mutating func arm(_ group: BufferGroup) {
+        // One that ended for want of buffers takes at least one.
+        for _ in 0..<inbox.freeCount(of: group) {
+            guard let slot = slots.nextWaiting(of: group) else { return }
+            let token = slots.token(of: slot)
+            enqueue { $0.queueReceive(file: slot, group: group, token) }
+            slots[slot].isArmed = true
+        }
+    }
+
+    /// Receives of one socket that the kernel does in a row before it turns to others (since 6.9).
+    private static var roundLimit: Int { 32 }
+
+    /// Takes what a busy listener has, up to a round. The kernel serves ready sockets in the order in which they became
+    /// ready: among thousands of ready relay sockets the listener, which carries the traffic of all clients, would have
+    /// its turn too seldom.
+    mutating func sweepBusyListener() {
+        guard let slot = busyListener, slots.contains(slot), !slots[slot].isSwept,
+            inbox.freeCount(of: .listeners) > 2 * Self.roundLimit
+        else { return }
+        slots[slot].isSwept = true
+        slots[slot].sweptCount = 0
+        let token = slots.token(of: slot, .sweep)
+        enqueue { $0.queueReceive(file: slot, group: .listeners, waits: false, token) }
+    }
+
+    /// Queues a request; where the queue is full, what stands in it is submitted first.
+    mutating func enqueue(_ request: (borrowing Ring) -> Bool) {
+        while !request(ring) {
+            submitRing()
+            if failure != nil { return }
+        }
+    }
+
+    /// Nanoseconds until `deadline`, 0 if something waits already; nil for ever.
+    private func remaining(until deadline: Instant?) -> Int64? {
+        if !reports.isEmpty { return 0 }
+        guard let deadline else { return nil }
+        let now = clinux_monotonic_nanoseconds()
+        return Int64(clamping: deadline.nanoseconds > now ? deadline.nanoseconds - now : 0)
+    }
+
+    mutating func waitForCompletions(nanoseconds: Int64?) {
+        do throws(RingError) {
+            if nanoseconds == 0 { try ring.submit() } else { try ring.wait(nanoseconds: nanoseconds) }
+        } catch {
+            failure = error
+        }
+    }
+
+    mutating func submitRing() {
+        do throws(RingError) { try ring.submit() } catch { failure = error }
+    }
+
+    /// Takes in everything that has completed.
+    mutating func takeCompletions() {
+        let receivedBefore = counters.receivedDatagrams
+        var row = 0
+        var latest = Token(.wake)
+        var isMore = true
+        while isMore {
+            isMore = ring.takeCompletions()
+            for index in 0..<ring.takenCount {
+                let completion = ring.completion(index)
+                switch completion.token.kind {
+                case .receive:
+                    take(completion)
+                    row = completion.token == latest ? row + 1 : 1
+                    latest = completion.token
+                    if row == Self.roundLimit { noteBusy(completion.token) }
+                case .sweep: takeSwept(completion)
+                case .send: finish(completion)
+                case .wake: if !completion.hasMore { isWatchingWake = false }
+                case .cancel, nil: break
+                }
+            }
+        }
+        if counters.receivedDatagrams != receivedBefore { counters.receiveCalls += 1 }
+    }
+
+    /// One event of a socket's receive: a datagram, an error, its end.
+    private mutating func take(_ completion: Completion) {
+        let slot = completion.token.number
+        guard slots.isCurrent(completion.token) else {
+            if let buffer = completion.buffer { ring.giveBuffer(buffer, of: memory) }
+            return
+        }
+        if let buffer = completion.buffer {
+            takeMessage(inBuffer: buffer, byteCount: Int(completion.result), of: slot)
+        } else if completion.result == -ENOBUFS {
+            counters.receiveBufferShortages += 1
+        } else if completion.result < 0, completion.result != -ECANCELED {
+            // A pending ICMP error, which is gone now that it ended the receive.
+            drainReports(of: slot)
+        }
+        guard !completion.hasMore else { return }
+        slots[slot].isArmed = false
+        slots.await(slot)
+    }
+
+    /// A socket filled a round: it has more.
+    private mutating func noteBusy(_ token: Token) {
+        if slots.isCurrent(token), slots[token.number].isListener { busyListener = token.number }
+    }
+
+    /// One datagram of a sweep, or its end.
+    private mutating func takeSwept(_ completion: Completion) {
+        let slot = completion.token.number
+        guard slots.isCurrent(completion.token) else {
+            if let buffer = completion.buffer { ring.giveBuffer(buffer, of: memory) }
+            return
+        }
+        if let buffer = completion.buffer {
+            takeMessage(inBuffer: buffer, byteCount: Int(completion.result), of: slot)
+            slots[slot].sweptCount += 1
+        }
+        guard !completion.hasMore else { return }
+        slots[slot].isSwept = false
+        if slots[slot].sweptCount < Self.roundLimit { busyListener = nil }
+    }
+
+    private mutating func takeMessage(inBuffer number: Int, byteCount: Int, of slot: Int) {
+        let received = memory.received(inBuffer: number, byteCount: byteCount)
+        var message = Message()
+        message.slot = SocketSlot(index: UInt32(slot))
+        message.offset = received.offset
+        message.byteCount = received.byteCount
+        message.segmentByteCount = Int(received.arrival.segment_byte_count)
+        message.trafficClass = received.arrival.traffic_class
+        message.destination = IPAddress(received.arrival.destination)
+        if let source = TransportAddress(received.source) {
+            message.source = source
+            message.isLive = !received.isTruncated
+        }
+        counters.receivedDatagrams += UInt64(message.datagramCount)
+        if received.isTruncated { counters.receiveTruncated += 1 }
+        if received.arrival.has_drop_count { countDrops(received.arrival.drop_count, of: slot) }
+        inbox.append(message, inBuffer: number)
+    }
+
+    /// The kernel tells a running 32-bit total.
+    private mutating func countDrops(_ total: UInt32, of slot: Int) {
+        counters.receiveQueueDrops += UInt64(total &- slots[slot].dropCount)
+        slots[slot].dropCount = total
+    }
+
+    mutating func drainReports(of slot: Int, tooBig: TransportAddress? = nil) {
+        let state = slots[slot]
+        reports.drain(
+            state.descriptor, of: SocketSlot(index: UInt32(slot)), isRelay: !state.isListener, tooBig: tooBig)
+    }
+}

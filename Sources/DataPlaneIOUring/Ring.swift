@@ -1,0 +1,162 @@
+// Unsafe because: the ring is a C object behind a pointer. It is made here, used by one thread and given back once; the
+// completions are an array that is allocated here and read under a check.
+import CIOUring
+import CLinux
+import Glibc
+import RelayWorker
+
+/// One io_uring with its buffers and its files.
+@safe struct Ring: ~Copyable {
+    /// Enough for every message of a turn and what a turn re-arms.
+    private static let submissionCount: UInt32 = 512
+    /// Enough for every buffer and every message; what exceeds it waits in the kernel.
+    private static let completionCount: UInt32 = 2048
+    private static let takeLimit = 128
+    /// More files than one worker can have relay ports.
+    private static let mostFiles = 131_072
+
+    private let ring: OpaquePointer
+    private let completions: UnsafeMutablePointer<ciouring_completion>
+    private var completionCount = 0
+    /// Places in the file table.
+    private(set) var fileCount = 0
+
+    /// How the kernel runs the work of this ring.
+    let isDeferred: Bool
+
+    init(mode: ciouring_mode) throws(RingError) {
+        var ring: OpaquePointer?
+        let result = unsafe ciouring_open(&ring, Self.submissionCount, Self.completionCount, mode)
+        guard result == 0, let ring = unsafe ring else { throw RingError(step: .setup, errno: -result) }
+        unsafe self.ring = ring
+        unsafe completions = .allocate(capacity: Self.takeLimit)
+        unsafe completions.initialize(repeating: ciouring_completion(), count: Self.takeLimit)
+        isDeferred = mode == CIOURING_DEFER
+    }
+
+    deinit {
+        unsafe ciouring_close(ring)
+        unsafe completions.deallocate()
+    }
+
+    /// Requests that may still complete.
+    var inFlightCount: Int { Int(unsafe ciouring_in_flight(ring)) }
+
+    /// Makes room for as many files as this process may have open.
+    mutating func registerFiles() throws(RingError) {
+        let count = unsafe ciouring_register_files(ring, UInt32(Self.mostFiles))
+        guard count > 0 else { throw RingError(step: .files, errno: -count) }
+        fileCount = Int(count)
+    }
+
+    /// Puts a descriptor into the file table: 0, or the negated `errno`.
+    func setFile(_ index: Int, to descriptor: Int32) -> Int32 {
+        unsafe ciouring_set_file(ring, UInt32(index), descriptor)
+    }
+
+    /// Takes a descriptor out of the file table.
+    func clearFile(_ index: Int) { _ = unsafe ciouring_set_file(ring, UInt32(index), -1) }
+
+    /// Gives every receive buffer to the kernel. `memory` must live longer than this value.
+    func registerBuffers(of memory: borrowing PacketMemory) throws(RingError) {
+        for group in [BufferGroup.listeners, .relays] {
+            let result = unsafe ciouring_register_buffers(
+                ring, UInt32(group.rawValue), UInt32(PacketMemory.groupBufferCount))
+            guard result == 0 else { throw RingError(step: .buffers, errno: -result) }
+        }
+        for number in 0..<PacketMemory.bufferCount { giveBuffer(number, of: memory) }
+        publishBuffers()
+    }
+
+    /// Gives receive buffer `number` back; the kernel has it after `publishBuffers`.
+    func giveBuffer(_ number: Int, of memory: borrowing PacketMemory) {
+        unsafe ciouring_give_buffer(
+            ring, UInt32(PacketMemory.group(ofBuffer: number).rawValue), UInt16(number), memory.buffer(number),
+            UInt32(PacketMemory.bufferByteCount))
+    }
+
+    func publishBuffers() {
+        unsafe ciouring_publish_buffers(ring, UInt32(BufferGroup.listeners.rawValue))
+        unsafe ciouring_publish_buffers(ring, UInt32(BufferGroup.relays.rawValue))
+    }
+}
+
+extension Ring {
+    // Each of these is false when the submission queue is full.
+
+    /// Datagrams come from now on, or only those that are there if it does not wait.
+    func queueReceive(file: Int, group: BufferGroup, waits: Bool = true, _ token: Token) -> Bool {
+        unsafe ciouring_queue_receive(
+            ring, UInt32(file), UInt32(group.rawValue), UInt32(PacketMemory.nameByteCount),
+            UInt32(PacketMemory.controlByteCount), waits, token.rawValue)
+    }
+
+    /// `message` and what it points to must stay until the request has completed.
+    @unsafe func queueMessage(file: Int, _ message: UnsafePointer<msghdr>, _ token: Token) -> Bool {
+        unsafe ciouring_queue_message(ring, UInt32(file), message, token.rawValue)
+    }
+
+    func queueWatch(_ descriptor: Int32, _ token: Token) -> Bool {
+        unsafe ciouring_queue_watch(ring, descriptor, token.rawValue)
+    }
+
+    func queueCancel(_ target: Token) -> Bool {
+        unsafe ciouring_queue_cancel(ring, target.rawValue, Token(.cancel).rawValue)
+    }
+
+    /// Hands what is queued to the kernel and collects what has completed, without waiting.
+    func submit() throws(RingError) {
+        let result = unsafe ciouring_submit(ring)
+        guard result == 0 || result == -EINTR else { throw RingError(step: .enter, errno: -result) }
+    }
+
+    /// Hands what is queued to the kernel and waits for a completion, at most so long (nil: for ever).
+    func wait(nanoseconds: Int64?) throws(RingError) {
+        let result = unsafe ciouring_wait(ring, nanoseconds ?? -1)
+        guard result == 0 else { throw RingError(step: .enter, errno: -result) }
+    }
+
+    /// Takes completions; they stand at `completion(0..<n)`. Fewer than all there are, if the result is `true`.
+    mutating func takeCompletions() -> Bool {
+        completionCount = Int(unsafe ciouring_take(ring, completions, UInt32(Self.takeLimit)))
+        return completionCount == Self.takeLimit
+    }
+
+    var takenCount: Int { completionCount }
+
+    func completion(_ index: Int) -> Completion {
+        precondition(index >= 0 && index < completionCount)
+        return Completion(unsafe completions[index])
+    }
+}
+
+/// What became of a request, or one event of a multishot request.
+struct Completion: BitwiseCopyable {
+    let token: Token
+    /// A count of bytes, or the negated `errno`.
+    let result: Int32
+    private let flags: UInt32
+
+    init(_ native: ciouring_completion) {
+        token = Token(rawValue: native.token)
+        result = native.result
+        flags = native.flags
+    }
+
+    /// Whether the request lives on.
+    var hasMore: Bool { flags & UInt32(CIOURING_HAS_MORE) != 0 }
+
+    /// The receive buffer that came with it, ours now.
+    var buffer: Int? {
+        flags & UInt32(CIOURING_HAS_BUFFER) == 0 ? nil : Int(flags >> UInt32(CIOURING_BUFFER_SHIFT))
+    }
+}
+
+/// A step of making or using a ring that the kernel refused.
+struct RingError: Error {
+    enum Step { case setup, files, buffers, receive, send, enter }
+
+    let step: Step
+    /// Positive.
+    let errno: Int32
+}

@@ -1,0 +1,145 @@
+import RelayCore
+import STUN
+
+/// One datagram that waits to be sent.
+struct QueuedDatagram: BitwiseCopyable {
+    /// Where the payload stands, from the beginning of the packet memory.
+    var offset = 0
+    var payloadByteCount = 0
+    /// The channel whose header goes in front and does not stand there yet, or 0.
+    var channel: UInt16 = 0
+    var trafficClass: UInt8 = 0
+    var dontFragment = false
+    /// The next datagram of the same flow, or -1.
+    fileprivate(set) var next = -1
+
+    /// Bytes of UDP payload on the wire.
+    var byteCount: Int { payloadByteCount + (channel == 0 ? 0 : 4) }
+}
+
+/// Everything from one slot to one destination, in order.
+struct Flow: BitwiseCopyable {
+    var egress = 0
+    var destination = TransportAddress(IPAddress(v4: 0), port: 0)
+    fileprivate(set) var first = -1
+    fileprivate var last = -1
+}
+
+/// Datagrams of one flow that can go as one message: equal sizes, the last may be shorter.
+struct Run: BitwiseCopyable {
+    let first: Int
+    var count: Int
+    let segmentByteCount: Int
+    /// The datagram of the flow that comes after the run, or -1.
+    var next: Int
+}
+
+/// The datagrams of a turn, sorted by the socket that they leave from and by destination. Order within a flow is kept.
+struct SendQueue: ~Copyable {
+    static let capacity = 128
+    /// What the kernel accepts in one message on every version that knows `UDP_SEGMENT`.
+    private static let runCountLimit = 64
+    private static let runByteLimit = 65_000
+
+    private var datagrams = FixedBuffer(repeating: QueuedDatagram(), count: SendQueue.capacity)
+    private var flows = FixedBuffer(repeating: Flow(), count: SendQueue.capacity)
+    private var index = FlowIndex()
+    private(set) var count = 0
+    private(set) var flowCount = 0
+    private var latestFlow = -1
+
+    var isEmpty: Bool { count == 0 }
+    var isFull: Bool { count == Self.capacity }
+
+    /// Queues a datagram; there must be room.
+    mutating func append(_ datagram: QueuedDatagram, from egress: Int, to destination: TransportAddress) {
+        let flow = self.flow(from: egress, to: destination)
+        datagrams[count] = datagram
+        datagrams[count].next = -1
+        if flows[flow].last >= 0 {
+            datagrams[flows[flow].last].next = count
+        } else {
+            flows[flow].first = count
+        }
+        flows[flow].last = count
+        count += 1
+    }
+
+    mutating func removeAll() {
+        for flow in 0..<flowCount { index.remove(Self.hash(flows[flow].egress, flows[flow].destination), in: flow) }
+        count = 0
+        flowCount = 0
+        latestFlow = -1
+    }
+
+    func flow(_ number: Int) -> Flow { flows[number] }
+    func datagram(_ number: Int) -> QueuedDatagram { datagrams[number] }
+
+    /// The longest run that begins with datagram `first`.
+    /// - Parameter segmentLimit: datagrams that are larger stay alone; 0 leaves all of them alone.
+    func run(from first: Int, segmentLimit: Int) -> Run {
+        let head = datagrams[first]
+        let size = head.byteCount
+        var run = Run(first: first, count: 1, segmentByteCount: size, next: head.next)
+        guard size > 0, size <= segmentLimit, !head.dontFragment else { return run }
+        var total = size
+        while run.next >= 0, run.count < Self.runCountLimit {
+            let candidate = datagrams[run.next]
+            let candidateSize = candidate.byteCount
+            guard candidateSize > 0, candidateSize <= size, total + candidateSize <= Self.runByteLimit,
+                candidate.trafficClass == head.trafficClass, !candidate.dontFragment
+            else { break }
+            total += candidateSize
+            run.count += 1
+            run.next = candidate.next
+            if candidateSize < size { break }
+        }
+        return run
+    }
+
+    private mutating func flow(from egress: Int, to destination: TransportAddress) -> Int {
+        if latestFlow >= 0, flows[latestFlow].egress == egress, flows[latestFlow].destination == destination {
+            return latestFlow
+        }
+        var place = index.start(Self.hash(egress, destination))
+        while let known = index[place] {
+            if flows[known].egress == egress, flows[known].destination == destination {
+                latestFlow = known
+                return known
+            }
+            place = index.after(place)
+        }
+        index.insert(flowCount, at: place)
+        flows[flowCount] = Flow(egress: egress, destination: destination)
+        latestFlow = flowCount
+        flowCount += 1
+        return latestFlow
+    }
+
+    private static func hash(_ egress: Int, _ destination: TransportAddress) -> UInt64 {
+        let address = destination.ip.high ^ destination.ip.low &+ UInt64(destination.port) << 48
+        return (address &+ UInt64(egress) << 32) &* 0x9E37_79B9_7F4A_7C15
+    }
+}
+
+/// A small open-addressing index from a hash to a number below 128. It never holds more than half of its places, so
+/// even chosen addresses cost a bounded walk.
+private struct FlowIndex: ~Copyable {
+    private static let placeCount = 256
+    private var places = FixedBuffer(repeating: Int16(-1), count: FlowIndex.placeCount)
+
+    func start(_ hash: UInt64) -> Int { Int(hash >> 56) }
+
+    func after(_ place: Int) -> Int { (place + 1) & (Self.placeCount - 1) }
+
+    subscript(place: Int) -> Int? { places[place] < 0 ? nil : Int(places[place]) }
+
+    mutating func insert(_ number: Int, at place: Int) { places[place] = Int16(number) }
+
+    /// Removes `number`. Only right when everything is removed before the next lookup.
+    mutating func remove(_ hash: UInt64, in number: Int) {
+        var place = start(hash)
+        while Int(places[place]) != number { place = after(place) }
+        places[place] = -1
+    }
+}

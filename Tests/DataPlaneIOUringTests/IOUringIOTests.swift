@@ -1,0 +1,107 @@
+import CIOUring
+import PlaneTestKit
+import RelayCore
+import RelayWorker
+import STUN
+import Testing
+
+@testable import DataPlaneIOUring
+
+/// What only this plane has: buffers that run out, receives that end, requests in flight.
+@Suite(
+    .serialized, .enabled(if: PlaneUnderTest.usable.contains(.ioUring), "needs io_uring; relayd doctor says why not"))
+struct IOUringIOTests {
+    @Test func buffersThatRunOutLoseNothing() throws {
+        let relay = try TestRelay(.ioUring)
+        let sender = try TestSocket()
+        let slots = try (0..<20).map { _ in try relay.openRelay(at: "127.0.0.1") }
+        for number in 0..<100 {
+            for slot in slots { sender.send([UInt8(number), UInt8(slot.index)], to: relay.address(of: slot)) }
+        }
+        var next = [SocketSlot: UInt8]()
+        var received = 0
+        for _ in 0..<200 where received < 2_000 {
+            let count = try relay.io.receive(until: relay.io.now().monotonic.advanced(byMilliseconds: 20))
+            for index in 0..<count {
+                let slot = relay.io.arrival(index).slot
+                #expect(relay.io.payload(index) == [next[slot, default: 0], UInt8(slot.index)])
+                next[slot, default: 0] += 1
+                relay.io.release(index)
+            }
+            received += count
+        }
+        #expect(received == 2_000)
+        #expect(relay.io.counters.receiveBufferShortages > 0)
+    }
+
+    @Test func emptyDatagramsDoNotEndIt() throws {
+        let relay = try TestRelay(.ioUring)
+        let slot = try relay.openRelay(at: "127.0.0.1")
+        let peer = try TestSocket()
+        for value in 0..<5 {
+            peer.send([], to: relay.address(of: slot))
+            peer.send([UInt8(value)], to: relay.address(of: slot))
+        }
+        var payloads: [[UInt8]] = []
+        for _ in 0..<20 where payloads.count < 10 {
+            let count = try relay.io.receive(until: relay.io.now().monotonic.advanced(byMilliseconds: 20))
+            for index in 0..<count { payloads.append(relay.io.payload(index)) }
+        }
+        #expect(payloads == (0..<5).flatMap { [[], [UInt8($0)]] })
+    }
+
+    @Test func aFullFileTableIsARefusalOfOneSocket() throws {
+        let relay = try TestRelay(.ioUring)
+        let peer = try TestSocket()
+        let slot = try relay.openRelay(at: "127.0.0.1")
+        var sockets = SocketSet(wakeDescriptor: relay.wakeDescriptor)
+        let entry = relay.sockets[slot]
+        var last = slot
+        for _ in 0..<140_000 { last = sockets.insert(entry) }
+        let error = #expect(throws: PlaneError.self) { try relay.io.attach(last, of: sockets) }
+        #expect(error?.why.contains("full") == true)
+        peer.send([5], to: relay.address(of: slot))
+        #expect(try relay.io.receive(until: relay.io.now().monotonic.advanced(bySeconds: 2)) == 1)
+    }
+
+    @Test func nothingStaysInFlight() throws {
+        let features = try IOUringPlane().probe()
+        let wake = try WakeDescriptor.open()
+        defer { WakeDescriptor.close(wake) }
+        var io = try IOUringIO(features)
+        var set = SocketSet(wakeDescriptor: wake)
+        let system = SystemSockets()
+        let slots = try (0..<300).map { _ in
+            set.insert(
+                SocketEntry(
+                    descriptor: try system.openRelay(at: TransportAddress("127.0.0.1", 0)), role: .relay,
+                    local: TransportAddress("127.0.0.1", 0)))
+        }
+        for slot in slots { try io.attach(slot, of: set) }
+        var count = 0
+        for _ in 0..<4 { count += try io.receive(until: Instant(nanoseconds: 0)) }
+        #expect(count == 0)
+        // The receives, and the watch of the wake-up descriptor.
+        #expect(io.ring.inFlightCount == 301)
+        for slot in slots {
+            io.detach(slot)
+            system.close(set.remove(slot).descriptor)
+        }
+        _ = try io.receive(until: Instant(nanoseconds: 0))
+        #expect(io.ring.inFlightCount == 1)
+    }
+
+    @Test func tokensKeepTheirParts() {
+        var generator = SeededGenerator()
+        for kind in [Token.Kind.receive, .send, .wake, .cancel] {
+            for _ in 0..<100 {
+                let number = Int(UInt32.random(in: 0 ... .max, using: &generator))
+                let generation = UInt32.random(in: 0...Token.generationMask, using: &generator)
+                let token = Token(rawValue: Token(kind, number: number, generation: generation).rawValue)
+                #expect(token.kind == kind, "\(generator)")
+                #expect(token.number == number, "\(generator)")
+                #expect(token.generation == generation, "\(generator)")
+            }
+        }
+    }
+}

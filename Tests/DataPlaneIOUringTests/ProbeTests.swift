@@ -1,0 +1,49 @@
+import Glibc
+import PlaneTestKit
+import RelayWorker
+import Testing
+
+@testable import DataPlaneIOUring
+
+@Suite struct ProbeTests {
+    @Test(.enabled(if: PlaneUnderTest.usable.contains(.ioUring), "needs io_uring; relayd doctor says why not"))
+    func theProbeSaysWhatItWillDo() throws {
+        let probed = try IOUringPlane().probe()
+        #expect(probed.description.hasPrefix("multishot recvmsg, batched sendmsg, "))
+        let off = try IOUringPlane(
+            options: .init(receiveOffload: false, segmentationOffload: false, deferredWork: false)
+        ).probe()
+        #expect(off.description == "multishot recvmsg, batched sendmsg, cooperative work, GRO off, GSO off")
+        #expect(IOUringPlane().name == "io-uring")
+    }
+
+    @Test(
+        "Each reason names itself, and says what to do",
+        arguments: [
+            (EPERM, "seccomp", "io_uring_setup"), (ENOSYS, "without io_uring", "Linux 6.0"),
+            (ENOMEM, "locked memory", "ulimit -l"), (EINVAL, "SINGLE_ISSUER", "Linux 6.0"),
+            (EMFILE, "Too many open files", "ulimit -n"),
+        ])
+    func setupRefused(_ number: Int32, _ why: String, _ mend: String) {
+        let error = PlaneError(RingError(step: .setup, errno: number), disabled: 0)
+        #expect(error.what == "io_uring_setup")
+        #expect(error.why.contains(why))
+        #expect(error.mend.contains(mend))
+    }
+
+    @Test(arguments: [1, 2])
+    func theAdministratorsSwitchIsNamed(_ value: Int) {
+        let error = PlaneError(RingError(step: .setup, errno: EPERM), disabled: value)
+        #expect(error.why.contains("kernel.io_uring_disabled=\(value)"))
+        #expect(error.mend.contains("Set it to 0"))
+    }
+
+    @Test(
+        "A kernel that lacks a piece: the piece is named",
+        arguments: [
+            (RingError.Step.buffers, "rings of provided buffers"), (.receive, "multishot recvmsg"), (.files, "sockets"),
+        ])
+    func aMissingPiece(_ step: RingError.Step, _ name: String) {
+        #expect("\(PlaneError(RingError(step: step, errno: EINVAL)))".contains(name))
+    }
+}

@@ -1,0 +1,110 @@
+import DataPlaneIOUring
+import DataPlaneSocket
+package import RelayCore
+package import RelayWorker
+package import STUN
+
+/// A plane of this build. Every case of the conformance suite runs on each.
+package enum PlaneUnderTest: CaseIterable, CustomStringConvertible, Sendable {
+    case socket
+    case ioUring
+
+    package var description: String { name }
+    package var name: String { plane().name }
+
+    package func plane(offloads: Bool = true) -> any DataPlane {
+        switch self {
+        case .socket:
+            SocketPlane(
+                options: .init(receiveOffload: offloads, segmentationOffload: offloads, rawSending: offloads))
+        case .ioUring: IOUringPlane(options: .init(receiveOffload: offloads, segmentationOffload: offloads))
+        }
+    }
+
+    /// An IO of the plane, on the calling thread, which alone may use it.
+    func makeIO(receiveOffload: Bool, segmentationOffload: Bool) throws -> any TestIO {
+        switch self {
+        case .socket:
+            let options = SocketPlane.Options(
+                receiveOffload: receiveOffload, segmentationOffload: segmentationOffload,
+                rawSending: segmentationOffload)
+            return BoxedIO(try SocketIO(try SocketPlane(options: options).probe()))
+        case .ioUring:
+            let options = IOUringPlane.Options(
+                receiveOffload: receiveOffload, segmentationOffload: segmentationOffload)
+            return BoxedIO(try IOUringIO(try IOUringPlane(options: options).probe()))
+        }
+    }
+
+    /// The planes that this host allows. One that it refuses is not silently passed over: a test of the probes says why.
+    package static let usable: [PlaneUnderTest] = allCases.filter { candidate in
+        (try? candidate.makeIO(receiveOffload: true, segmentationOffload: true)) != nil
+    }
+}
+
+/// The IO of some plane, for tests: one call through a table more than the worker makes.
+package protocol TestIO: AnyObject {
+    var counters: PlaneCounters { get }
+    func attach(_ slot: SocketSlot, of sockets: borrowing SocketSet) throws
+    func detach(_ slot: SocketSlot)
+    func receive(until deadline: Instant?) throws -> Int
+    func arrival(_ index: Int) -> Arrival
+    func payload(_ index: Int) -> [UInt8]
+    func forward(_ index: Int, _ hop: Hop)
+    func release(_ index: Int)
+    func send(_ payload: RawSpan, from slot: SocketSlot, to destination: TransportAddress, dontFragment: Bool)
+    func flush() throws
+    func nextReport() -> ICMPReport?
+    func now() -> Moment
+}
+
+final class BoxedIO<IO: DatagramIO & ~Copyable>: TestIO {
+    private var io: IO
+
+    init(_ io: consuming IO) { self.io = io }
+
+    var counters: PlaneCounters { io.counters }
+    func attach(_ slot: SocketSlot, of sockets: borrowing SocketSet) throws { try io.attach(slot, of: sockets) }
+    func detach(_ slot: SocketSlot) { io.detach(slot) }
+    func receive(until deadline: Instant?) throws -> Int { try io.receive(until: deadline) }
+    func arrival(_ index: Int) -> Arrival { io.arrival(index) }
+
+    func payload(_ index: Int) -> [UInt8] { io.payload(index) }
+    func forward(_ index: Int, _ hop: Hop) { io.forward(index, hop) }
+    func release(_ index: Int) { io.release(index) }
+
+    func send(_ payload: RawSpan, from slot: SocketSlot, to destination: TransportAddress, dontFragment: Bool) {
+        io.send(payload, from: slot, to: destination, dontFragment: dontFragment)
+    }
+
+    func flush() throws { try io.flush() }
+    func nextReport() -> ICMPReport? { io.nextReport() }
+    func now() -> Moment { io.now() }
+}
+
+/// What stands between two planes.
+final class NoIO: TestIO {
+    var counters: PlaneCounters { unused() }
+    func attach(_ slot: SocketSlot, of sockets: borrowing SocketSet) throws { unused() }
+    func detach(_ slot: SocketSlot) { unused() }
+    func receive(until deadline: Instant?) throws -> Int { unused() }
+    func arrival(_ index: Int) -> Arrival { unused() }
+    func payload(_ index: Int) -> [UInt8] { unused() }
+    func forward(_ index: Int, _ hop: Hop) { unused() }
+    func release(_ index: Int) { unused() }
+    func send(_ payload: RawSpan, from slot: SocketSlot, to destination: TransportAddress, dontFragment: Bool) {
+        unused()
+    }
+    func flush() throws { unused() }
+    func nextReport() -> ICMPReport? { unused() }
+    func now() -> Moment { unused() }
+    private func unused() -> Never { preconditionFailure("between two planes") }
+}
+
+extension DatagramIO where Self: ~Copyable {
+    /// A copy of datagram `index`.
+    fileprivate func payload(_ index: Int) -> [UInt8] {
+        let span = bytes(index)
+        return (0..<span.byteCount).map { span.unsafeLoad(fromByteOffset: $0, as: UInt8.self) }
+    }
+}
