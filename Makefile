@@ -16,8 +16,9 @@ RELAYD  := .build/release/relayd
 VENV    := .build/venv
 RESULTS := .build/test-results
 
-# What the Swift toolchain needs to build C, C++ and packages from git, and the library that reads YAML.
-BUILD_PACKAGES := binutils ca-certificates git libc6-dev libstdc++-12-dev libyaml-dev
+# What the Swift toolchain needs to build C, C++ and packages from git, the library that reads YAML, and what builds and
+# loads the XDP program.
+BUILD_PACKAGES := binutils ca-certificates clang git libbpf-dev libc6-dev libelf-dev libstdc++-12-dev libyaml-dev zlib1g-dev
 # The clients that the program is run under, and what watches the wire meanwhile.
 CLIENT_PACKAGES := coturn
 TEST_PACKAGES   := $(CLIENT_PACKAGES) ethtool iproute2 python3 python3-venv tcpdump util-linux

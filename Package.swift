@@ -21,6 +21,7 @@ let package = Package(
         .library(name: "RelayCore", targets: ["RelayCore"]),
         .library(name: "RelayWorker", targets: ["RelayWorker"]),
         .library(name: "DataPlaneSocket", targets: ["DataPlaneSocket"]),
+        .library(name: "DataPlaneXDP", targets: ["DataPlaneXDP"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
@@ -53,10 +54,22 @@ let package = Package(
         .target(
             name: "DataPlaneSocket", dependencies: ["STUN", "RelayCore", "RelayWorker", "CLinux"],
             swiftSettings: strictAndMemorySafe),
+        // The header that the XDP program and the daemon share.
+        .target(name: "CRelayABI"),
+        .target(
+            name: "CBPF", dependencies: ["CRelayABI"],
+            // Static, so that the program runs on hosts without libbpf.
+            linkerSettings: [
+                .linkedLibrary(":libbpf.a"), .linkedLibrary(":libelf.a"), .linkedLibrary(":libz.a"),
+            ]),
+        .plugin(name: "CompileBPF", capability: .buildTool()),
+        .target(
+            name: "DataPlaneXDP", dependencies: ["STUN", "RelayCore", "RelayWorker", "CBPF", "CLinux", "CRelayABI"],
+            swiftSettings: strictAndMemorySafe, plugins: ["CompileBPF"]),
         .executableTarget(
             name: "relayd",
             dependencies: [
-                "STUN", "RelayCore", "RelayWorker", "DataPlaneSocket", "CYAML",
+                "STUN", "RelayCore", "RelayWorker", "DataPlaneSocket", "DataPlaneXDP", "CYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -76,6 +89,16 @@ let package = Package(
         .testTarget(
             name: "DataPlaneSocketTests",
             dependencies: ["DataPlaneSocket", "RelayWorker", "RelayCore", "STUN", "CLinux"], swiftSettings: strict),
+        // Optimised in every build: the tests compare a million packets with it.
+        .target(
+            name: "ReferenceRelay", dependencies: ["RelayCore", "STUN"], path: "Tests/ReferenceRelay",
+            swiftSettings: strict + [.unsafeFlags(["-O"])]),
+        .testTarget(
+            name: "BPFTests",
+            dependencies: [
+                "DataPlaneXDP", "ReferenceRelay", "RelayWorker", "RelayCore", "STUN", "CBPF", "CLinux", "CRelayABI",
+            ],
+            exclude: ["verifier.txt"], swiftSettings: strict),
         .testTarget(
             name: "relaydTests",
             dependencies: [
