@@ -98,10 +98,10 @@ struct PathTests {
             ReferenceRoute(
                 Route(
                     id: RouteID(index: 9), client: world.client(.ipv6), server: World.server6,
-                    channel: ChannelNumber(0x4000, in: .rfc8656)!, relay: world.relayed(.ipv4),
+                    channel: channel(0x4000), relay: world.relayed(.ipv4),
                     peer: World.peer(.ipv4), until: Instant(nanoseconds: 0)),
                 toPeer: route.toPeer, toClient: route.toClient, flowLabelToPeer: 1, flowLabelToClient: 1), relays: [])
-        let client = TransportAddress(IPAddress("2001:db8:1::7")!, port: 2002)
+        let client = TransportAddress(ip("2001:db8:1::7"), port: 2002)
         for length in [10, 20, 30] {
             let frame = Frame(
                 from: client, to: World.server6, data: channelData(0x4000, [UInt8](repeating: 1, count: length)))

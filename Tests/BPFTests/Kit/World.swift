@@ -7,10 +7,10 @@ import STUN
 
 /// A relay with routes of every kind, in the program and in the reference at once.
 struct World {
-    static let server4 = TransportAddress("192.0.2.1:3478")!
-    static let server6 = TransportAddress("[2001:db8::1]:3478")!
-    static let relay4 = IPAddress("192.0.2.1")!
-    static let relay6 = IPAddress("2001:db8::2")!
+    static let server4 = at("192.0.2.1:3478")
+    static let server6 = at("[2001:db8::1]:3478")
+    static let relay4 = ip("192.0.2.1")
+    static let relay6 = ip("2001:db8::2")
     static let mtu = 1500
 
     let kernel: Kernel
@@ -25,20 +25,20 @@ struct World {
     }
 
     mutating func relayed(_ family: AddressFamily) -> TransportAddress {
-        TransportAddress(family == .ipv4 ? Self.relay4 : Self.relay6, port: ports.next()!)
+        TransportAddress(family == .ipv4 ? Self.relay4 : Self.relay6, port: ports.next() ?? 0)
     }
 
     mutating func client(_ family: AddressFamily) -> TransportAddress {
         clientPort += 1
         return TransportAddress(
-            family == .ipv4 ? IPAddress(v4: 0xC633_6400 | UInt32(clientPort & 0xFF)) : IPAddress("2001:db8:1::7")!,
+            family == .ipv4 ? IPAddress(v4: 0xC633_6400 | UInt32(clientPort & 0xFF)) : ip("2001:db8:1::7"),
             port: clientPort)
     }
 
     static func server(_ family: AddressFamily) -> TransportAddress { family == .ipv4 ? server4 : server6 }
 
     static func peer(_ family: AddressFamily, port: UInt16 = 7000) -> TransportAddress {
-        TransportAddress(family == .ipv4 ? IPAddress("203.0.113.9")! : IPAddress("2001:db8:2::9")!, port: port)
+        TransportAddress(family == .ipv4 ? ip("203.0.113.9") : ip("2001:db8:2::9"), port: port)
     }
 
     /// A route between these ends, installed in both.
@@ -50,7 +50,7 @@ struct World {
         let number = UInt8(truncatingIfNeeded: reference.routes.count)
         let route = Route(
             id: RouteID(index: UInt32(number)), client: client, server: Self.server(client.family),
-            channel: ChannelNumber(channel, in: .rfc5766)!, relay: relay, peer: peer,
+            channel: BPFTests.channel(channel), relay: relay, peer: peer,
             until: Instant(nanoseconds: .max))
         let elsewhere = isElsewhere && Kernel.otherInterface != 0
         var added = ReferenceRoute(
