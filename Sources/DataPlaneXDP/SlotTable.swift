@@ -14,7 +14,7 @@ struct SlotIndex: Hashable, Sendable {
 /// A slot is written while it is not live, then published by its state. A removed one is not written again before
 /// ``sweep(_:)`` is told that no reader can still hold it.
 @safe
-struct SlotTable {
+struct SlotTable: @unchecked Sendable {
     /// What a slot's memory may be used for; what readers see is in its `state`.
     private enum Use: UInt8 {
         case free, live, quarantined

@@ -13,6 +13,9 @@ public struct Worker: ~Copyable, @unchecked Sendable {
     /// Indices of the batch that wait for the core; kept between turns for its room.
     @usableFromInline var controls: [Int] = []
     @usableFromInline var publishesAt: Instant?
+    /// The plane that forwards by itself, while one does, and when it is asked next what it carried.
+    var offload: (any RouteOffload)?
+    @usableFromInline var usageDueAt: Instant?
     @usableFromInline let link: WorkerLink
     var vantages = VantageTable()
     let opener: any SocketOpener
