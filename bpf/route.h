@@ -109,7 +109,7 @@ static __always_inline int find_next_hop(
     } else {
         return RELAY_PASS_NO_NEXT_HOP;
     }
-    if (interface_index == ctx->ingress_ifindex) {
+    if (interface_index == ctx->ingress_ifindex && !(settings->flags & RELAY_ALWAYS_REDIRECT)) {
         out->action = XDP_TX;
         return 0;
     }

@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <ifaddrs.h>
+#include <linux/capability.h>
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 int clinux_interface_addresses(struct clinux_interface_address *addresses, int capacity) {
@@ -55,4 +57,11 @@ int clinux_read_interface(uint32_t index, struct clinux_interface *interface) {
     if (ioctl(descriptor, SIOCETHTOOL, &request) == 0) { interface->has_lro = (flags.data & ETH_FLAG_LRO) != 0; }
     close(descriptor);
     return 0;
+}
+
+uint64_t clinux_effective_capabilities(void) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {0};
+    if (syscall(SYS_capget, &header, data) < 0) { return 0; }
+    return (uint64_t)data[1].effective << 32 | data[0].effective;
 }

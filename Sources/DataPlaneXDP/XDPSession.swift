@@ -91,15 +91,18 @@ public final class XDPSession: Sendable {
         var settings = relay_settings()
         settings.hash_seed = hashSeed
         settings.flags = (options.nextHop == .swap ? RELAY_SWAP_NEXT_HOP : RELAY_FIB_NEXT_HOP).rawValue
+        if isAnyVeth { settings.flags |= RELAY_ALWAYS_REDIRECT.rawValue }
         settings.lowest_relay_port = options.relayPorts.lowerBound
         settings.highest_relay_port = options.relayPorts.upperBound
         settings.swap_mtu = UInt16(clamping: interfaces.map(\.mtu).min() ?? 0)
         program.configure(settings)
     }
 
+    private var isAnyVeth: Bool { interfaces.contains { $0.driver == "veth" } }
+
     /// Native first; generic only where that is allowed.
     private func attach(to interface: NetworkInterface) throws(PlaneError) -> (link: Int32, XDPOptions.Mode) {
-        if interfaces.count > 1 {
+        if interfaces.count > 1 || isAnyVeth {
             let error = program.addDevice(interface.index)
             guard error == 0 else {
                 throw XDPProgram.refusal("letting frames leave by \(interface.name)", error, "")

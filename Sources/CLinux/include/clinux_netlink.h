@@ -71,3 +71,6 @@ enum clinux_change clinux_next_change(int netlink, struct clinux_address *neighb
 
 /// Waits until one of two descriptors is readable or the time is up: bits 1 and 2 say which; 0 for none.
 int clinux_wait_for_either(int first, int second, int milliseconds);
+
+/// The effective capabilities of this thread, by bit as in linux/capability.h.
+uint64_t clinux_effective_capabilities(void);

@@ -31,6 +31,9 @@ enum relay_settings_flag {
     RELAY_SWAP_NEXT_HOP = 1,
     /// `bpf_fib_lookup` where an entry has no next hop.
     RELAY_FIB_NEXT_HOP = 2,
+    /// Frames that leave where they came are redirected, too. A veth delivers what is transmitted only where the other
+    /// end has a program; what is redirected, where it has GRO.
+    RELAY_ALWAYS_REDIRECT = 4,
 };
 
 /// The one element of `relay_settings`.
