@@ -63,8 +63,11 @@ public final class XDPSession: Sendable {
     /// Routes change under one lock; packets never wait for it.
     func withTable<Result: Sendable>(_ body: (inout RouteTable) -> Result) -> Result {
         state.withLock { state in
-            guard state.table != nil else { preconditionFailure("routes of a session that has not started") }
-            return body(&state.table!)
+            guard var table = state.table.take() else {
+                preconditionFailure("routes of a session that has not started")
+            }
+            defer { state.table = table }
+            return body(&table)
         }
     }
 
