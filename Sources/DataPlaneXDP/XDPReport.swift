@@ -34,7 +34,7 @@ public enum XDPReport {
         let isAdministrator = held & (1 << 21) != 0
         let missing = needed.filter { held & (1 << $0.bit) == 0 && !(isAdministrator && $0.bit > 31) }
         guard !missing.isEmpty else { return "capabilities: enough" }
-        let names = missing.map(\.name).joined(separator: ", ")
+        let names = missing.map(\.name).joined(separator: " ")
         return "capabilities: \(names) missing; run as root, or grant them (systemd: AmbientCapabilities=\(names))"
     }
 }

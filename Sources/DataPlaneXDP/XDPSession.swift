@@ -75,9 +75,10 @@ public final class XDPSession: Sendable {
         let finder = try WayFinder(interfaces: interfaces)
         let policy = RouteTable.Policy(
             relayAddresses: options.relayAddresses, findsNextHops: options.nextHop == .fib, hashSeed: hashSeed)
-        state.table = RouteTable(program, policy: policy, finder: finder, clock: try LeaseClock.read(program))
-        configure()
         do throws(PlaneError) {
+            let clock = try LeaseClock.read(program)
+            state.table = RouteTable(program, policy: policy, finder: finder, clock: clock)
+            configure()
             for interface in interfaces {
                 let (link, mode) = try attach(to: interface)
                 state.links.append(link)
@@ -86,6 +87,7 @@ public final class XDPSession: Sendable {
             state.monitor = try ChangeMonitor(self, finder: finder)
         } catch {
             detach(&state)
+            finder.close()
             throw error
         }
     }
