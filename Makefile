@@ -16,8 +16,10 @@ RELAYD  := .build/release/relayd
 VENV    := .build/venv
 RESULTS := .build/test-results
 
-# What the Swift toolchain needs to build C, C++ and packages from git, and the libraries for YAML and io_uring.
-BUILD_PACKAGES := binutils ca-certificates git libc6-dev libstdc++-12-dev liburing-dev libyaml-dev
+# What the Swift toolchain needs to build C, C++ and packages from git, the libraries for YAML and io_uring, and what
+# builds and loads the XDP program.
+BUILD_PACKAGES := binutils ca-certificates clang git libbpf-dev libc6-dev libelf-dev libstdc++-12-dev liburing-dev \
+                  libyaml-dev zlib1g-dev
 # The clients that the program is run under, and what watches the wire meanwhile.
 CLIENT_PACKAGES := coturn
 TEST_PACKAGES   := $(CLIENT_PACKAGES) ethtool iproute2 python3 python3-venv tcpdump util-linux

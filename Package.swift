@@ -22,6 +22,7 @@ let package = Package(
         .library(name: "RelayWorker", targets: ["RelayWorker"]),
         .library(name: "DataPlaneSocket", targets: ["DataPlaneSocket"]),
         .library(name: "DataPlaneIOUring", targets: ["DataPlaneIOUring"]),
+        .library(name: "DataPlaneXDP", targets: ["DataPlaneXDP"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
@@ -62,10 +63,22 @@ let package = Package(
             name: "DataPlaneIOUring",
             dependencies: ["STUN", "RelayCore", "RelayWorker", "CLinux", "CIOUring", "CPrefetch"],
             swiftSettings: strictAndMemorySafe),
+        // The header that the XDP program and the daemon share.
+        .target(name: "CRelayABI"),
+        .target(
+            name: "CBPF", dependencies: ["CRelayABI"],
+            // Static, so that the program runs on hosts without libbpf.
+            linkerSettings: [
+                .linkedLibrary(":libbpf.a"), .linkedLibrary(":libelf.a"), .linkedLibrary(":libz.a"),
+            ]),
+        .plugin(name: "CompileBPF", capability: .buildTool()),
+        .target(
+            name: "DataPlaneXDP", dependencies: ["STUN", "RelayCore", "RelayWorker", "CBPF", "CLinux", "CRelayABI"],
+            swiftSettings: strictAndMemorySafe, plugins: ["CompileBPF"]),
         .executableTarget(
             name: "relayd",
             dependencies: [
-                "STUN", "RelayCore", "RelayWorker", "DataPlaneSocket", "DataPlaneIOUring", "CYAML",
+                "STUN", "RelayCore", "RelayWorker", "DataPlaneSocket", "DataPlaneIOUring", "DataPlaneXDP", "CYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -99,6 +112,16 @@ let package = Package(
                 "DataPlaneIOUring", "PlaneTestKit", "RelayWorker", "RelayCore", "STUN", "CLinux", "CIOUring",
             ],
             swiftSettings: strict),
+        // Optimised in every build: the tests compare a million packets with it.
+        .target(
+            name: "ReferenceRelay", dependencies: ["RelayCore", "STUN"], path: "Tests/ReferenceRelay",
+            swiftSettings: strict + [.unsafeFlags(["-O"])]),
+        .testTarget(
+            name: "BPFTests",
+            dependencies: [
+                "DataPlaneXDP", "ReferenceRelay", "RelayWorker", "RelayCore", "STUN", "CBPF", "CLinux", "CRelayABI",
+            ],
+            exclude: ["verifier.txt"], swiftSettings: strict),
         .testTarget(
             name: "relaydTests",
             dependencies: [

@@ -39,6 +39,8 @@ public struct AllocationTraffic: Sendable, Hashable, BitwiseCopyable {
     public var packetsToClient: UInt64 = 0
     public var bytesToClient: UInt64 = 0
 
+    public init() {}
+
     mutating func add(_ other: AllocationTraffic) {
         packetsToPeers &+= other.packetsToPeers
         bytesToPeers &+= other.bytesToPeers

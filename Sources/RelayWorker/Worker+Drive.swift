@@ -31,6 +31,7 @@ extension Worker {
                 core.expire(at: moment, into: &effects)
                 perform(through: &io, at: moment)
             }
+            if let due = usageDueAt, due <= moment.monotonic, collectUsage(at: moment.monotonic) { isChanged = true }
             try io.flush()
             recycleSlots()
             publishIfDue(io.counters, at: moment.monotonic, isChanged: isChanged)
@@ -104,9 +105,10 @@ extension Worker {
     /// When `receive` must return without traffic.
     @inlinable
     var nextDeadline: Instant? {
-        guard let publishesAt else { return core.deadline }
-        guard let deadline = core.deadline else { return publishesAt }
-        return min(deadline, publishesAt)
+        var next = core.deadline
+        if let publishesAt { next = min(next ?? publishesAt, publishesAt) }
+        if let usageDueAt { next = min(next ?? usageDueAt, usageDueAt) }
+        return next
     }
 
     /// Shows the counters to others, at most every 100 ms, and once more after the last change.

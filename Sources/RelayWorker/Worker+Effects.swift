@@ -19,9 +19,7 @@ extension Worker {
                 closeReserved(address)
             case .note(let note):
                 tell(note)
-            case .route:
-                // No plane of this version forwards by itself: the core's own tables are the routes.
-                break
+            case .route(let delta): apply(delta)
             }
             next += 1
         }

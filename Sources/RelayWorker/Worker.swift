@@ -17,6 +17,9 @@ public struct Worker: ~Copyable, @unchecked Sendable {
     /// Datagrams of the batch that have a route; kept between turns for its room.
     @usableFromInline var departures = ScratchList<Departing>()
     @usableFromInline var publishesAt: Instant?
+    /// The plane that forwards by itself, while one does, and when it is asked next what it carried.
+    var offload: (any RouteOffload)?
+    @usableFromInline var usageDueAt: Instant?
     @usableFromInline let link: WorkerLink
     var vantages = VantageTable()
     let opener: any SocketOpener

@@ -73,8 +73,11 @@ def await_admin() -> None:
 
 def test_the_command_that_the_demo_prints_relays_without_loss(start_relay):
     relay = start_relay("--demo")
-    command = re.search(r"^\s*(turnutils_uclient .*)$", relay.output() + relay.log(), re.MULTILINE)
-    assert command, relay.output() + relay.log()
+    deadline = time.monotonic() + 5
+    # The relay answers a little before it has said how to try it.
+    while not (command := re.search(r"^\s*(turnutils_uclient .*)\n", relay.output() + relay.log(), re.MULTILINE)):
+        assert time.monotonic() < deadline, relay.output() + relay.log()
+        time.sleep(0.02)
     run = subprocess.run(command[1].split(), capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "Total lost packets 0 (0.000000%)" in run.stdout + run.stderr

@@ -10,6 +10,7 @@
 #include "clinux_control.h"
 #include "clinux_errors.h"
 #include "clinux_memory.h"
+#include "clinux_netlink.h"
 #include "clinux_poll.h"
 #include "clinux_socket.h"
 #include "clinux_thread.h"

@@ -1,5 +1,7 @@
 import ArgumentParser
+import DataPlaneXDP
 import Glibc
+import RelayCore
 import RelayWorker
 import STUN
 
@@ -15,12 +17,17 @@ struct Doctor: ParsableCommand {
         for problem in loaded.problems { print("ignored: \(problem)") }
         let settings = loaded.settings
         print("data planes")
-        for candidate in PlaneCatalogue().candidates {
+        // The addresses of the default routes, where none are named; without any there is nothing to attach to.
+        let relayAddresses = (try? settings.coreConfiguration().relayAddresses.map(\.address)) ?? []
+        let catalogue = PlaneCatalogue(settings, relayAddresses: relayAddresses, loadsXDP: true)
+        for candidate in catalogue.candidates {
             switch candidate.probe {
             case .usable(let promise): print("  \(candidate.name): yes: \(promise)")
             case .refused(let reason): print("  \(candidate.name): no: \(reason)")
             }
         }
+        print("\nXDP")
+        for line in XDPReport.lines(settings.xdpOptions(relayAddresses: relayAddresses)) { print("  \(line)") }
         print("\nhost")
         for line in HostReport(settings).lines { print("  \(line)") }
     }

@@ -1,3 +1,4 @@
+import DataPlaneXDP
 import RelayCore
 import RelayWorker
 
@@ -8,10 +9,12 @@ struct MetricsPage {
     let text: String
 
     init(_ server: RelayServer) {
-        self.init(snapshots: server.snapshots, plane: server.choice.chosen, process: ProcessFigures.read())
+        self.init(
+            snapshots: server.snapshots, plane: server.choice.chosen, xdp: server.xdp?.statistics,
+            process: ProcessFigures.read())
     }
 
-    init(snapshots: [WorkerSnapshot], plane: String, process: ProcessFigures) {
+    init(snapshots: [WorkerSnapshot], plane: String, xdp: XDPStatistics? = nil, process: ProcessFigures) {
         var page = MetricsText()
         page.begin("relayd_build_info", .gauge, "The version that runs.")
         page.sample("relayd_build_info", [("version", Version.number)], 1 as UInt64)
@@ -22,6 +25,7 @@ struct MetricsPage {
         Self.writeRequests(snapshots, to: &page)
         Self.writeTraffic(snapshots, plane, to: &page)
         Self.writePlane(snapshots, plane, to: &page)
+        if let xdp { Self.writeXDP(xdp, to: &page) }
         process.write(to: &page)
         text = page.text
     }
@@ -73,6 +77,28 @@ struct MetricsPage {
                         figure.name, [("plane", plane), ("path", row.path), ("direction", direction)],
                         snapshots.total(row.traffic.appending(path: path)))
                 }
+            }
+        }
+    }
+
+    /// The part of the plane that is in the kernel; what it relayed is in the totals above as well.
+    private static func writeXDP(_ xdp: XDPStatistics, to page: inout MetricsText) {
+        page.begin("relayd_xdp_attachment", .gauge, "Where the XDP program is attached: interface and mode.")
+        for attachment in xdp.attachments { page.sample("relayd_xdp_attachment", [("at", attachment)], 1 as UInt64) }
+        page.single("relayd_xdp_routes", .gauge, "Channel bindings in the kernel.", UInt64(xdp.routes))
+        page.single(
+            "relayd_xdp_refused_routes_total", .counter, "Channel bindings without room there, left to the slow path.",
+            xdp.refusedRoutes)
+        let figures: [(name: String, help: String, path: KeyPath<FrameCount, UInt64>)] = [
+            ("relayd_xdp_frames_total", "Frames by verdict and by path or reason.", \.packets),
+            ("relayd_xdp_frame_bytes_total", "Bytes of those frames.", \.bytes),
+        ]
+        for figure in figures {
+            page.begin(figure.name, .counter, figure.help)
+            for count in xdp.frames {
+                page.sample(
+                    figure.name, [("plane", "xdp"), ("verdict", count.verdict), ("reason", count.reason)],
+                    count[keyPath: figure.path])
             }
         }
     }

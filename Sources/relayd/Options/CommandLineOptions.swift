@@ -42,6 +42,14 @@ struct CommandLineOptions: ParsableArguments {
     var rfc5766ChannelNumbers = false
     @Option(name: .long, help: help("How datagrams are moved.", .dataPlane))
     var dataPlane: [String] = []
+    @Option(name: .long, help: help("Interfaces for the XDP program.", .xdpInterface))
+    var xdpInterface: [String] = []
+    @Option(name: .long, help: help("Where the XDP program runs.", .xdpMode))
+    var xdpMode: [String] = []
+    @Option(name: .long, help: help("Where relayed frames go next: by the kernel's tables, or back.", .xdpNextHop))
+    var xdpNextHop: [String] = []
+    @Option(name: .long, help: help("Routes that the kernel can hold at once.", .xdpRoutes))
+    var xdpRoutes: [String] = []
     @Option(name: .long, help: help("Threads, each with its share of the clients.", .workers))
     var workers: [String] = []
     @Option(name: .long, help: help("SO_RCVBUF of every socket.", .receiveBuffer))
@@ -65,6 +73,7 @@ struct CommandLineOptions: ParsableArguments {
             .peerProfile: peerProfile, .allowPeer: allowPeer, .denyPeer: denyPeer,
             .allocationsPerUser: allocationsPerUser, .permissionsPerAllocation: permissionsPerAllocation,
             .unauthenticatedRate: unauthenticatedRate, .nonceLifetime: nonceLifetime, .dataPlane: dataPlane,
+            .xdpInterface: xdpInterface, .xdpMode: xdpMode, .xdpNextHop: xdpNextHop, .xdpRoutes: xdpRoutes,
             .workers: workers, .receiveBuffer: receiveBuffer, .sendBuffer: sendBuffer, .http: http,
             .logLevel: logLevel, .logFormat: logFormat,
             .rfc5766ChannelNumbers: rfc5766ChannelNumbers ? ["true"] : [], .demo: demo ? ["true"] : [],

@@ -18,6 +18,10 @@ enum OptionKey: String, CaseIterable, Sendable {
     case nonceLifetime = "nonce-lifetime"
     case rfc5766ChannelNumbers = "rfc5766-channel-numbers"
     case dataPlane = "data-plane"
+    case xdpInterface = "xdp-interface"
+    case xdpMode = "xdp-mode"
+    case xdpNextHop = "xdp-next-hop"
+    case xdpRoutes = "xdp-routes"
     case workers
     case receiveBuffer = "receive-buffer"
     case sendBuffer = "send-buffer"
@@ -37,7 +41,9 @@ enum OptionKey: String, CaseIterable, Sendable {
 
     var shape: Shape {
         switch self {
-        case .listen, .relayAddress, .externalAddress, .user, .authSecret, .allowPeer, .denyPeer: .list
+        case .listen, .relayAddress, .externalAddress, .user, .authSecret, .allowPeer, .denyPeer,
+            .xdpInterface:
+            .list
         case .rfc5766ChannelNumbers, .demo: .flag
         default: .single
         }
@@ -67,6 +73,10 @@ enum OptionKey: String, CaseIterable, Sendable {
         case .nonceLifetime: "a whole number of seconds from 60 to 28800"
         case .rfc5766ChannelNumbers, .demo: "true or false"
         case .dataPlane: "auto, xdp, io-uring or socket"
+        case .xdpInterface: "the name of a network interface, such as eth0"
+        case .xdpMode: "auto, native or generic"
+        case .xdpNextHop: "fib or swap"
+        case .xdpRoutes: "a whole number from 1 to 1048576"
         case .workers: "a whole number from 1 to 256"
         case .receiveBuffer, .sendBuffer: "a number of bytes from 4096 to 1073741824"
         case .http: "an address and a port, such as 127.0.0.1:9090"
@@ -89,6 +99,10 @@ enum OptionKey: String, CaseIterable, Sendable {
         case .nonceLifetime: "600"
         case .rfc5766ChannelNumbers, .demo: "false"
         case .dataPlane: "auto"
+        case .xdpInterface: "those that carry the relay's addresses"
+        case .xdpMode: "native"
+        case .xdpNextHop: "fib"
+        case .xdpRoutes: "16384"
         case .workers: "one a CPU"
         case .receiveBuffer, .sendBuffer: "1048576"
         case .logLevel: "info"

@@ -1,3 +1,4 @@
+import DataPlaneXDP
 import Logging
 import RelayCore
 import STUN
@@ -35,6 +36,11 @@ struct Settings {
     var nonceLifetimeSeconds: UInt32 = 600
     var acceptsRFC5766ChannelNumbers = false
     var plane = Plane.auto
+    /// Empty: those that carry the relay's addresses.
+    var xdpInterfaces: [String] = []
+    var xdpMode = XDPOptions.Mode.native
+    var xdpNextHop = XDPOptions.NextHop.fib
+    var xdpRoutes = 16_384
     /// Nothing: one a CPU.
     var workers: Int?
     var receiveBufferBytes = 1 << 20
@@ -101,6 +107,11 @@ struct Settings {
 
     private mutating func readOperation(_ reader: inout SettingsReader) {
         plane = reader.value(.dataPlane, plane) { Plane(rawValue: $0) }
+        // IFNAMSIZ with its final zero.
+        xdpInterfaces = reader.list(.xdpInterface) { (1...15).contains($0.utf8.count) ? $0 : nil }
+        xdpMode = reader.value(.xdpMode, xdpMode) { XDPOptions.Mode(rawValue: $0) }
+        xdpNextHop = reader.value(.xdpNextHop, xdpNextHop) { XDPOptions.NextHop(rawValue: $0) }
+        xdpRoutes = reader.number(.xdpRoutes, xdpRoutes, in: 1...1_048_576)
         workers = reader.value(.workers, nil) { text in Int(text).flatMap { (1...256).contains($0) ? $0 : nil } }
         receiveBufferBytes = reader.number(.receiveBuffer, receiveBufferBytes, in: 4096...(1 << 30))
         sendBufferBytes = reader.number(.sendBuffer, sendBufferBytes, in: 4096...(1 << 30))

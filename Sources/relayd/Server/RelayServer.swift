@@ -1,4 +1,5 @@
 import DataPlaneSocket
+import DataPlaneXDP
 import Glibc
 import Logging
 import RelayCore
@@ -12,6 +13,8 @@ final class RelayServer: Service {
     /// How each worker is reached and what it shows.
     let links: [WorkerLink]
     let configuration: Configuration
+    /// The XDP program, while the plane is one that uses it.
+    let xdp: XDPSession?
     private let threads: [WorkerThread]
     private let events: AsyncStream<WorkerEvent>
     private let logger: Logger
@@ -19,13 +22,15 @@ final class RelayServer: Service {
     /// Binds everything and starts the threads: when this returns, the relay answers.
     init(_ settings: Settings, logger: Logger) throws(StartError) {
         self.logger = logger
-        let catalogue = PlaneCatalogue()
+        configuration = try settings.coreConfiguration()
+        let catalogue = PlaneCatalogue(
+            settings, relayAddresses: configuration.relayAddresses.map(\.address), loadsXDP: settings.plane == .xdp)
         do throws(PlaneError) {
             choice = try PlaneChoice.choose(among: catalogue.candidates, requested: settings.plane.requested)
         } catch {
             throw StartError(error.description, .unavailable)
         }
-        configuration = try settings.coreConfiguration()
+        xdp = choice.chosen == "xdp" ? catalogue.xdp : nil
         // Without more descriptors there are fewer allocations, each refused with its reason; nothing else breaks.
         _ = try? SystemSockets.raiseDescriptorLimit()
         let opener = SystemSockets(

@@ -1,0 +1,67 @@
+#define _GNU_SOURCE 1
+#include "clinux_netlink.h"
+
+#include <errno.h>
+#include <ifaddrs.h>
+#include <linux/capability.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int clinux_interface_addresses(struct clinux_interface_address *addresses, int capacity) {
+    struct ifaddrs *list;
+    if (getifaddrs(&list) < 0) { return -errno; }
+    int count = 0;
+    for (const struct ifaddrs *entry = list; entry; entry = entry->ifa_next) {
+        if (!entry->ifa_addr || !(entry->ifa_flags & IFF_UP)) { continue; }
+        if (entry->ifa_addr->sa_family != AF_INET && entry->ifa_addr->sa_family != AF_INET6) { continue; }
+        struct sockaddr_in6 name = {0};
+        memcpy(&name, entry->ifa_addr,
+               entry->ifa_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof name);
+        if (count < capacity) {
+            addresses[count].address = clinux_read_name(&name);
+            addresses[count].interface_index = if_nametoindex(entry->ifa_name);
+        }
+        count++;
+    }
+    freeifaddrs(list);
+    return count;
+}
+
+uint32_t clinux_interface_index(const char *name) { return if_nametoindex(name); }
+
+int clinux_read_interface(uint32_t index, struct clinux_interface *interface) {
+    struct ifreq request = {0};
+    *interface = (struct clinux_interface){.index = index};
+    if (!if_indextoname(index, interface->name)) { return -errno; }
+    int descriptor = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0) { return -errno; }
+    memcpy(request.ifr_name, interface->name, IFNAMSIZ);
+    if (ioctl(descriptor, SIOCGIFMTU, &request) == 0) { interface->mtu = (uint32_t)request.ifr_mtu; }
+    if (ioctl(descriptor, SIOCGIFHWADDR, &request) == 0) {
+        interface->is_ethernet = request.ifr_hwaddr.sa_family == ARPHRD_ETHER;
+        memcpy(interface->mac, request.ifr_hwaddr.sa_data, 6);
+    }
+    struct ethtool_drvinfo driver = {.cmd = ETHTOOL_GDRVINFO};
+    request.ifr_data = (void *)&driver;
+    if (ioctl(descriptor, SIOCETHTOOL, &request) == 0) {
+        memcpy(interface->driver, driver.driver, sizeof interface->driver - 1);
+    }
+    struct ethtool_value flags = {.cmd = ETHTOOL_GFLAGS};
+    request.ifr_data = (void *)&flags;
+    if (ioctl(descriptor, SIOCETHTOOL, &request) == 0) { interface->has_lro = (flags.data & ETH_FLAG_LRO) != 0; }
+    close(descriptor);
+    return 0;
+}
+
+uint64_t clinux_effective_capabilities(void) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {0};
+    if (syscall(SYS_capget, &header, data) < 0) { return 0; }
+    return (uint64_t)data[1].effective << 32 | data[0].effective;
+}

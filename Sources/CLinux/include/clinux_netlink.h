@@ -1,0 +1,76 @@
+/// What the kernel knows about ways out: interfaces, routes and neighbours, over netlink.
+#pragma once
+
+#include <stdint.h>
+
+#include "clinux_address.h"
+
+/// An address of an interface.
+struct clinux_interface_address {
+    struct clinux_address address;
+    uint32_t interface_index;
+};
+
+/// Writes at most `capacity` addresses of interfaces that are up; returns how many there are, or the negated errno.
+int clinux_interface_addresses(struct clinux_interface_address *addresses, int capacity);
+
+struct clinux_interface {
+    char name[16];
+    /// As ethtool says it; empty where it says nothing.
+    char driver[32];
+    uint32_t index;
+    uint32_t mtu;
+    uint8_t mac[6];
+    uint8_t is_ethernet;
+    /// Large receive offload is on.
+    uint8_t has_lro;
+};
+
+/// Reads an interface by its index; the negated errno if there is none.
+int clinux_read_interface(uint32_t index, struct clinux_interface *interface);
+
+/// The index of an interface; 0 if there is none of that name.
+uint32_t clinux_interface_index(const char *name);
+
+/// A netlink socket for requests.
+int clinux_netlink_open(void);
+
+/// A netlink socket that hears of changes of links, addresses, routes and neighbours.
+int clinux_netlink_listen(void);
+
+/// Where a packet would leave.
+struct clinux_route {
+    /// The neighbour to send it to: the gateway, or the destination itself.
+    struct clinux_address next_hop;
+    uint32_t interface_index;
+    /// The route's own MTU, or 0.
+    uint32_t mtu;
+};
+
+/// The route from a local address to a destination; -EHOSTUNREACH where that is no other host's.
+int clinux_find_route(int netlink, struct clinux_address source, struct clinux_address destination,
+                      struct clinux_route *route);
+
+/// The MAC address of a neighbour; -ENOENT where it is not known, or known to be gone.
+int clinux_find_neighbour(int netlink, uint32_t interface_index, struct clinux_address neighbour, uint8_t mac[6]);
+
+/// Has the kernel find out whether a neighbour is still there, as if something had been sent to it.
+int clinux_use_neighbour(int netlink, uint32_t interface_index, struct clinux_address neighbour);
+
+enum clinux_change {
+    /// Nothing waits.
+    CLINUX_CHANGE_NONE = 0,
+    /// A neighbour, and nothing else.
+    CLINUX_CHANGE_NEIGHBOUR = 1,
+    /// A link, an address or a route; or so much at once that some of it was lost.
+    CLINUX_CHANGE_ROUTES = 2,
+};
+
+/// Takes one change; `*neighbour` is whose it is.
+enum clinux_change clinux_next_change(int netlink, struct clinux_address *neighbour);
+
+/// Waits until one of two descriptors is readable or the time is up: bits 1 and 2 say which; 0 for none.
+int clinux_wait_for_either(int first, int second, int milliseconds);
+
+/// The effective capabilities of this thread, by bit as in linux/capability.h.
+uint64_t clinux_effective_capabilities(void);

@@ -1,0 +1,74 @@
+import RelayWorker
+import STUN
+
+/// Which interfaces the program goes to, and why not.
+enum InterfaceChoice {
+    /// A packet of this size and its headers fit into the page that a driver gives a program.
+    static let largestMTU: UInt32 = 3498
+
+    static func choose(_ options: XDPOptions) throws(PlaneError) -> [NetworkInterface] {
+        let found = options.interfaces.isEmpty ? NetworkInterface.carrying(options.addresses) : try named(options)
+        guard !found.isEmpty else {
+            throw PlaneError(
+                what: "No interface for XDP", why: "none that is up carries an address of the relay",
+                mend: "Name one with --xdp-interface, or give listen and relay-address addresses of this host.")
+        }
+        for interface in found { try check(interface, options) }
+        return found
+    }
+
+    private static func named(_ options: XDPOptions) throws(PlaneError) -> [NetworkInterface] {
+        var found: [NetworkInterface] = []
+        for name in options.interfaces {
+            guard let interface = NetworkInterface(name: name) else {
+                throw PlaneError(
+                    what: "xdp-interface \(name)", why: "there is no interface of that name",
+                    mend: "ip link shows the names.")
+            }
+            found.append(interface)
+        }
+        return found
+    }
+
+    private static func check(_ interface: NetworkInterface, _ options: XDPOptions) throws(PlaneError) {
+        guard interface.isEthernet else {
+            throw PlaneError(
+                what: "XDP on \(interface.name)", why: "it carries no Ethernet frames",
+                mend: "Choose other addresses or --xdp-interface, or --data-plane socket.")
+        }
+        guard interface.mtu <= largestMTU || options.mode == .generic else {
+            throw PlaneError(
+                what: "XDP on \(interface.name)", why: "its MTU is \(interface.mtu), and a frame must fit into a page",
+                mend: "ip link set \(interface.name) mtu \(largestMTU) or less.")
+        }
+        guard !interface.hasLRO else {
+            throw PlaneError(
+                what: "XDP on \(interface.name)", why: "large receive offload is on",
+                mend: "ethtool -K \(interface.name) lro off")
+        }
+        let isAskedFor = options.isRequested || !options.interfaces.isEmpty
+        guard interface.driver != "veth" || isAskedFor else {
+            throw PlaneError(
+                what: "XDP on \(interface.name)",
+                why: "it is a veth, which loses what a program sends unless GRO or a program is on at its other end",
+                mend: "Where that is so: --data-plane xdp. Better: run on the interface of the host.")
+        }
+    }
+
+    /// What it most likely means that a program cannot be attached.
+    static func refusal(of interface: NetworkInterface, error: Int32, _ mode: XDPOptions.Mode) -> PlaneError {
+        let mend =
+            switch error {
+            case 1, 13: "Run as root, or grant CAP_NET_ADMIN and CAP_BPF."
+            case 16, 17: "Another XDP program is there already: ip link set \(interface.name) xdp off."
+            case 22, 34, 95:
+                "The driver \(interface.driver) cannot, or not with this MTU or as many queues: lower them (ethtool -L), "
+                    + "or accept the slower --xdp-mode generic."
+            case 12: "The driver lacks memory or queues for it: fewer queues (ethtool -L \(interface.name) combined N)."
+            default: "relayd doctor says what this host allows."
+            }
+        return PlaneError(
+            what: "attaching XDP to \(interface.name) (\(mode.rawValue))", why: String(systemErrorNumber: error),
+            mend: mend)
+    }
+}

@@ -1,0 +1,58 @@
+// Unsafe code: the C functions write into memory that is lent to them for the call.
+
+import CLinux
+import RelayWorker
+import STUN
+
+/// An interface of this host, as far as XDP cares.
+struct NetworkInterface: Hashable, Sendable {
+    let index: UInt32
+    let name: String
+    let driver: String
+    let mtu: UInt32
+    let mac: MACAddress
+    let isEthernet: Bool
+    /// Large receive offload joins packets before a program could see them.
+    let hasLRO: Bool
+
+    init?(index: UInt32) {
+        var read = clinux_interface()
+        guard unsafe clinux_read_interface(index, &read) == 0 else { return nil }
+        self.index = index
+        name = Self.text(read.name)
+        driver = Self.text(read.driver)
+        mtu = read.mtu
+        mac = MACAddress(bytes: [read.mac.0, read.mac.1, read.mac.2, read.mac.3, read.mac.4, read.mac.5])
+        isEthernet = read.is_ethernet != 0
+        hasLRO = read.has_lro != 0
+    }
+
+    init?(name: String) {
+        let index = unsafe clinux_interface_index(name)
+        guard index != 0 else { return nil }
+        self.init(index: index)
+    }
+
+    /// The interfaces that carry any of these addresses, each once.
+    static func carrying(_ addresses: [IPAddress]) -> [NetworkInterface] {
+        var indices: [UInt32] = []
+        for entry in all() where addresses.contains(entry.address) && !indices.contains(entry.index) {
+            indices.append(entry.index)
+        }
+        return indices.compactMap { NetworkInterface(index: $0) }
+    }
+
+    private static func all() -> [(address: IPAddress, index: UInt32)] {
+        var entries = [clinux_interface_address](repeating: clinux_interface_address(), count: 1024)
+        let count = unsafe clinux_interface_addresses(&entries, Int32(entries.count))
+        return entries.prefix(max(0, Int(count))).compactMap { entry in
+            IPAddress(entry.address).map { ($0, entry.interface_index) }
+        }
+    }
+
+    private static func text<Tuple>(_ characters: Tuple) -> String {
+        unsafe withUnsafeBytes(of: characters) { bytes in
+            unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+        }
+    }
+}

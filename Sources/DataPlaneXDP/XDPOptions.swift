@@ -1,0 +1,37 @@
+public import STUN
+
+/// What the plane is told at start.
+public struct XDPOptions: Sendable, Equatable {
+    /// How the program is attached.
+    public enum Mode: String, Sendable, CaseIterable {
+        /// In the driver, else in the generic part of the kernel.
+        case auto
+        /// In the driver or not at all.
+        case native
+        /// In the generic part of the kernel: works everywhere, and is slower than it could be.
+        case generic
+    }
+
+    /// Where frames go next.
+    public enum NextHop: String, Sendable, CaseIterable {
+        /// As the kernel's routes and neighbours say.
+        case fib
+        /// Back to whom the packet came from: for hosts with one interface and one router.
+        case swap
+    }
+
+    /// Interfaces by name; none: those that carry the addresses.
+    public var interfaces: [String] = []
+    public var mode = Mode.native
+    public var nextHop = NextHop.fib
+    /// Routes that the kernel can hold at once.
+    public var routes = 16_384
+    /// Addresses of listeners and of relayed transport addresses, as they stand on this host.
+    public var addresses: [IPAddress] = []
+    public var relayAddresses: [IPAddress] = []
+    public var relayPorts: ClosedRange<UInt16> = 49152...65535
+    /// The plane was asked for by name; otherwise it must not be chosen where it could lose packets.
+    public var isRequested = false
+
+    public init() {}
+}

@@ -1,0 +1,30 @@
+import STUN
+
+extension RelayCore {
+    /// The channel bindings that forward now.
+    public var activeRoutes: [Route] {
+        var routes: [Route] = []
+        channels.forEach { handle, _ in
+            if let route = route(of: handle.index) { routes.append(route) }
+        }
+        return routes
+    }
+
+    /// A channel binding as a plane needs it; nothing if it does not forward.
+    private func route(of channel: UInt32) -> Route? {
+        let binding = channels[channel]
+        let allocation = allocations[binding.allocation]
+        guard binding.isActive, let permission = permission(of: binding.allocation, binding.peer.ip),
+            let relay = allocation[binding.peer.family]
+        else { return nil }
+        return Route(
+            id: RouteID(index: channel), client: allocation.client, server: allocation.server, channel: binding.number,
+            relay: relay.address, peer: binding.peer, until: min(binding.expires, permissions[permission].expires))
+    }
+
+    /// Adds what a plane forwarded by itself. A route that has just ended counts in the totals alone.
+    public mutating func credit(_ route: RouteID, _ carried: AllocationTraffic) {
+        counters.channelTraffic.add(carried)
+        if traffic.hasRoom(for: route) { traffic[route].add(carried) }
+    }
+}
