@@ -25,7 +25,8 @@ CLIENT_PACKAGES := coturn
 TEST_PACKAGES   := $(CLIENT_PACKAGES) ethtool iproute2 python3 python3-venv tcpdump util-linux
 BENCH_PACKAGES  := $(CLIENT_PACKAGES) ethtool gcc iproute2 libc6-dev libssl-dev procps python3
 
-.PHONY: help run test check format bench clean install release toolchain unit-tests address-tests integration-tests
+.PHONY: help run test check format bench clean install release toolchain unit-tests address-tests \
+        integration-tests allocation-tests
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,7 +37,7 @@ run: release ## build release and start a demonstration relay on loopback
 
 test: ## build and run everything that tests, then count it
 	@rm -rf $(RESULTS) && mkdir -p $(RESULTS)
-	@$(MAKE) -k unit-tests integration-tests; status=$$?; scripts/summary $(RESULTS) && exit $$status
+	@$(MAKE) -k unit-tests integration-tests allocation-tests; status=$$?; scripts/summary $(RESULTS) && exit $$status
 
 unit-tests: toolchain ## run the Swift tests
 	@mkdir -p $(RESULTS)
@@ -52,6 +53,9 @@ address-tests: toolchain ## run what makes and closes sockets under the address 
 integration-tests: release $(VENV)/.complete ## run real clients against the release build
 	@mkdir -p $(RESULTS)
 	PYTEST_ARGS="$(PYTEST_ARGS)" scripts/integration $(VENV)/bin/python $(RELAYD) $(RESULTS)/integration.xml
+
+allocation-tests: toolchain ## count heap allocations and reference counts an operation against what git says
+	cd benchmarks/micro && $(SWIFT) run --configuration release micro --check thresholds.json
 
 check: toolchain ## lint, build with warnings as errors, look for untidy code
 	@scripts/install-missing python3

@@ -53,15 +53,15 @@ let package = Package(
             dependencies: ["STUN", "CPrefetch", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: strictAndMemorySafe),
         .target(
-            name: "RelayWorker", dependencies: ["STUN", "RelayCore", "CLinux"],
+            name: "RelayWorker", dependencies: ["STUN", "RelayCore", "CLinux", "CPrefetch"],
             swiftSettings: strictAndMemorySafe),
         .target(
             name: "DataPlaneSocket",
-            dependencies: ["STUN", "RelayCore", "RelayWorker", "CLinux", "CPrefetch"],
+            dependencies: ["STUN", "RelayCore", "RelayWorker", "CLinux"],
             swiftSettings: strictAndMemorySafe),
         .target(
             name: "DataPlaneIOUring",
-            dependencies: ["STUN", "RelayCore", "RelayWorker", "CLinux", "CIOUring", "CPrefetch"],
+            dependencies: ["STUN", "RelayCore", "RelayWorker", "CLinux", "CIOUring"],
             swiftSettings: strictAndMemorySafe),
         // The header that the XDP program and the daemon share.
         .target(name: "CRelayABI"),

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 int clinux_thread_start(pthread_t *thread, int cpu, void *(*body)(void *), void *context) {
     pthread_attr_t attributes;
@@ -26,6 +28,12 @@ int clinux_thread_start(pthread_t *thread, int cpu, void *(*body)(void *), void 
     }
     pthread_attr_destroy(&attributes);
     return error;
+}
+
+void clinux_thread_take_niceness_of_process(void) {
+    errno = 0;
+    int niceness = getpriority(PRIO_PROCESS, (id_t)getpid());
+    if (errno == 0) { (void)setpriority(PRIO_PROCESS, 0, niceness); }
 }
 
 void clinux_thread_set_name(const char *name) { (void)pthread_setname_np(pthread_self(), name); }

@@ -1,4 +1,5 @@
 import RelayCore
+import RelayWorker
 import STUN
 
 /// One datagram that waits to be sent.

@@ -1,4 +1,5 @@
 import RelayCore
+import RelayWorker
 import STUN
 
 /// One buffer that the kernel filled: a datagram, or several of one flow that GRO put together.

@@ -22,10 +22,11 @@ extension SocketIO {
         return batch.present()
     }
 
-    /// Asks epoll which sockets are ready; waits only if none is known to be.
+    /// Asks epoll which sockets are ready; waits only if none is known to be and no report is left over.
     private mutating func poll(until deadline: Instant?) throws(PlaneError) {
         turnsSincePoll = 0
-        let count = sockets.hasReady ? try poller.wait(nanoseconds: 0) : try poller.wait(until: deadline)
+        let count =
+            sockets.hasReady || !reports.isEmpty ? try poller.wait(nanoseconds: 0) : try poller.wait(until: deadline)
         for index in 0..<count { sockets.prefetch(Int(truncatingIfNeeded: poller.event(index).token)) }
         for index in 0..<count {
             let event = poller.event(index)

@@ -71,6 +71,8 @@ private final class Assignment {
 
     func carryOut() {
         unsafe clinux_thread_set_name(name)
+        // Dispatch gives its threads a niceness of 0, and this one is started by one of them.
+        clinux_thread_take_niceness_of_process()
         guard var worker = worker.take() else { preconditionFailure("a worker is put to work once") }
         _ = worker.work(on: planes, tell: tell)
     }

@@ -1,4 +1,4 @@
-"""Figures beside traffic: start, idle memory, memory an allocation, allocations a second."""
+"""Figures beside traffic: start, idle memory, memory an allocation, allocations a second, stop."""
 
 import subprocess
 import time
@@ -42,6 +42,7 @@ class Means:
     setups_a_second_a_core: float
     retransmissions: int
     authenticated: bool
+    stop_ms: float              # from SIGTERM to the end of the process, with all sessions alive
 
     def as_json(self) -> dict:
         return asdict(self)
@@ -64,7 +65,11 @@ def means(net: topology.Topology, server: servers.Server, sessions: int) -> Mean
         spent = accounting.Spent.between(before, bench.sample())
         time.sleep(SETTLE_SECONDS)
         full = accounting.memory_bytes(pid)
+        asked = time.monotonic()
+        bench.running.end()
+        stop_ms = (time.monotonic() - asked) * 1000
         grown = {name: (full[name] - warm[name]) / sessions for name in full}
     return Means(idle["resident"], idle["private_dirty"], sessions, grown["private_dirty"], grown["resident"],
                  sessions / answer["seconds"], spent.task_ns / sessions / 1000, 1e9 * sessions / spent.task_ns,
-                 answer["retransmissions"], answer["authenticated"])
+                 answer["retransmissions"], answer["authenticated"],
+                 stop_ms)

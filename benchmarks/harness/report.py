@@ -64,7 +64,7 @@ def rates(results: dict) -> str:
 
 def means(results: dict) -> str:
     head = ["server", "first answer, ms", "idle resident, MB", "private dirty an allocation, bytes",
-            "setups a second", "server's CPU a setup, us", "setups a second a core"]
+            "setups a second", "server's CPU a setup, us", "setups a second a core", "stop with them alive, ms"]
     rows = []
     for name in _servers(results):
         one = results["means"].get(name)
@@ -74,10 +74,10 @@ def means(results: dict) -> str:
         note = "" if one["authenticated"] else " (no authentication)"
         rows.append([name + note, f"{start:.1f}" if start else "–", f"{one['idle_resident_bytes'] / 1e6:.1f}",
                      f"{one['private_dirty_bytes_an_allocation']:.0f}", f"{one['setups_a_second']:.0f}",
-                     f"{one['setup_cpu_us']:.0f}", f"{one['setups_a_second_a_core']:.0f}"])
+                     f"{one['setup_cpu_us']:.0f}", f"{one['setups_a_second_a_core']:.0f}", f"{one['stop_ms']:.0f}"])
     if not rows:
         return ""
-    return ("## Start, memory, setups\n\nA setup: Allocate (401), Allocate, ChannelBind, all authenticated, many under "
+    return ("## Start, memory, setups, stop\n\nA setup: Allocate (401), Allocate, ChannelBind, all authenticated, many under "
             "way at once.\n\n" + table(head, rows))
 
 

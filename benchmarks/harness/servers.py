@@ -116,6 +116,10 @@ class Running:
         return self
 
     def __exit__(self, *_) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """SIGTERM, and what it takes after that; once ended, nothing."""
         self.process.terminate()
         try:
             self.process.wait(self.STOP_SECONDS)

@@ -64,10 +64,13 @@ struct FlatTable<Key: FlatKey, Value: BitwiseCopyable>: ~Copyable {
         return nil
     }
 
-    /// Asks for the cache line where the search for `key` begins, so that ``find(_:)`` finds it there a little later.
+    /// Asks for the cache lines where the search for `key` begins, so that ``find(_:)`` finds them there a little later:
+    /// two entries, since a table that is two thirds full looks at 1.8 on average.
     @inline(__always)
     func prefetch(_ key: Key) {
-        unsafe cprefetch(entries + home(key))
+        let index = home(key)
+        unsafe cprefetch(entries + index)
+        unsafe cprefetch(entries + ((index &+ 1) & mask))
     }
 
     /// The value in an entry that ``find(_:)`` found.

@@ -1,13 +1,15 @@
 // Unsafe because: the packet path needs memory for plain values that is never counted, copied or grown behind its
 // back. Every access is checked against the count, and the owner is unique, so nothing outlives it.
-import CPrefetch
+public import CPrefetch
 
 /// A fixed count of plain values with checked subscripts, from a cache line on.
-@safe struct FixedBuffer<Element: BitwiseCopyable>: ~Copyable {
-    private let base: UnsafeMutablePointer<Element>
-    let count: Int
+@safe @frozen
+public struct FixedBuffer<Element: BitwiseCopyable>: ~Copyable {
+    @usableFromInline let base: UnsafeMutablePointer<Element>
+    public let count: Int
 
-    init(repeating value: Element, count: Int) {
+    @inlinable
+    public init(repeating value: Element, count: Int) {
         self.count = count
         let raw = UnsafeMutableRawPointer.allocate(
             byteCount: count * MemoryLayout<Element>.stride, alignment: max(64, MemoryLayout<Element>.alignment))
@@ -15,9 +17,11 @@ import CPrefetch
         unsafe base.initialize(repeating: value, count: count)
     }
 
+    @inlinable
     deinit { unsafe base.deallocate() }
 
-    subscript(index: Int) -> Element {
+    @inlinable
+    public subscript(index: Int) -> Element {
         @inline(__always) get {
             precondition(index >= 0 && index < count)
             return unsafe base[index]
@@ -29,11 +33,12 @@ import CPrefetch
     }
 
     /// Asks for the line where element `index` begins; harmless for any index.
-    @inline(__always)
-    func prefetch(_ index: Int) { unsafe cprefetch(base + index) }
+    @inlinable @inline(__always)
+    public func prefetch(_ index: Int) { unsafe cprefetch(base + index) }
 
     /// A buffer of `newCount` values that begins with these.
-    func grown(to newCount: Int, filledWith value: Element) -> FixedBuffer {
+    @inlinable
+    public func grown(to newCount: Int, filledWith value: Element) -> FixedBuffer {
         let larger = FixedBuffer(repeating: value, count: max(count, newCount))
         unsafe larger.base.update(from: base, count: count)
         return larger

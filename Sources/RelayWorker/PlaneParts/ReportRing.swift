@@ -1,11 +1,10 @@
-import CLinux
-import RelayCore
-import RelayWorker
-import STUN
+internal import CLinux
+public import RelayCore
+public import STUN
 
 /// ICMP reports that wait for the worker. When it is full, later ones are lost: reports are best effort, and a flood of
 /// them must not become memory or time.
-struct ReportRing: ~Copyable {
+public struct ReportRing: ~Copyable {
     private static let capacity = 64
     /// Entries read from one socket's error queue in one go.
     private static let drainLimit = 8
@@ -14,9 +13,13 @@ struct ReportRing: ~Copyable {
     private var first = 0
     private var count = 0
 
-    var isEmpty: Bool { count == 0 }
+    /// A ring without reports.
+    public init() {}
 
-    mutating func next() -> ICMPReport? {
+    public var isEmpty: Bool { count == 0 }
+
+    /// The oldest report, which is taken out.
+    public mutating func next() -> ICMPReport? {
         guard count > 0 else { return nil }
         let report = reports[first]
         first = (first + 1) % Self.capacity
@@ -27,7 +30,7 @@ struct ReportRing: ~Copyable {
     /// Reads a socket's error queue, a bounded number of entries, and clears its pending error.
     /// - Parameter tooBig: where a datagram was going that this host itself found larger than the MTU just now; such
     ///   entries do not tell the port.
-    mutating func drain(
+    public mutating func drain(
         _ descriptor: Int32, of slot: SocketSlot, isRelay: Bool, tooBig: TransportAddress? = nil
     ) {
         for _ in 0..<Self.drainLimit {
@@ -42,7 +45,7 @@ struct ReportRing: ~Copyable {
     }
 
     /// Drops the reports of a socket that goes.
-    mutating func forget(_ slot: SocketSlot) {
+    public mutating func forget(_ slot: SocketSlot) {
         let waiting = count
         for _ in 0..<waiting {
             guard let report = next() else { return }
