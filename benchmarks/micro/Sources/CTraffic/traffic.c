@@ -34,8 +34,8 @@ long traffic_ask(int socket, uint16_t port, const void *bytes, size_t length, vo
     return recv(socket, answer, room, 0);
 }
 
-long traffic_relay(int source, uint16_t port, const void *bytes, size_t length, int sink, size_t expected, long count,
-                   int burst)
+long traffic_relay(const int *sources, int source_count, uint16_t port, const void *bytes, size_t length, int sink,
+                   size_t expected, long count, int burst)
 {
     struct sockaddr_in to = loopback(port);
     char arrived[2048];
@@ -43,7 +43,7 @@ long traffic_relay(int source, uint16_t port, const void *bytes, size_t length, 
     for (long sent = 0; sent < count;) {
         int n = count - sent < burst ? count - sent : burst;
         for (int i = 0; i < n; i++)
-            sendto(source, bytes, length, 0, (struct sockaddr *)&to, sizeof to);
+            sendto(sources[i % source_count], bytes, length, 0, (struct sockaddr *)&to, sizeof to);
         sent += n;
         for (int i = 0; i < n; i++) {
             if (recv(sink, arrived, sizeof arrived, 0) != (ssize_t)expected)
