@@ -44,7 +44,7 @@ struct SendQueue: ~Copyable {
 
     private var datagrams = FixedBuffer(repeating: QueuedDatagram(), count: SendQueue.capacity)
     private var flows = FixedBuffer(repeating: Flow(), count: SendQueue.capacity)
-    private var index = FlowIndex()
+    private var index = ProbeIndex()
     private(set) var count = 0
     private(set) var flowCount = 0
     private var latestFlow = -1
@@ -120,27 +120,5 @@ struct SendQueue: ~Copyable {
     private static func hash(_ egress: Int, _ destination: TransportAddress) -> UInt64 {
         let address = destination.ip.high ^ destination.ip.low &+ UInt64(destination.port) << 48
         return (address &+ UInt64(egress) << 32) &* 0x9E37_79B9_7F4A_7C15
-    }
-}
-
-/// A small open-addressing index from a hash to a number below 128. It never holds more than half of its places, so
-/// even chosen addresses cost a bounded walk.
-private struct FlowIndex: ~Copyable {
-    private static let placeCount = 256
-    private var places = FixedBuffer(repeating: Int16(-1), count: FlowIndex.placeCount)
-
-    func start(_ hash: UInt64) -> Int { Int(hash >> 56) }
-
-    func after(_ place: Int) -> Int { (place + 1) & (Self.placeCount - 1) }
-
-    subscript(place: Int) -> Int? { places[place] < 0 ? nil : Int(places[place]) }
-
-    mutating func insert(_ number: Int, at place: Int) { places[place] = Int16(number) }
-
-    /// Removes `number`. Only right when everything is removed before the next lookup.
-    mutating func remove(_ hash: UInt64, in number: Int) {
-        var place = start(hash)
-        while Int(places[place]) != number { place = after(place) }
-        places[place] = -1
     }
 }

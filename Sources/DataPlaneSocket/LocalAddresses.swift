@@ -33,12 +33,15 @@ struct LocalAddresses: ~Copyable {
     mutating func relay(_ ip: IPAddress, usesRaw: Bool) -> Int {
         if let known = addresses.firstIndex(where: { $0.ip == ip && $0.source.version == 0 }) { return known }
         let version: UInt8 = ip.family == .ipv4 ? 4 : 6
-        let descriptor = usesRaw ? clinux_open_raw(version, clinux_address(ip, port: 0)) : -1
+        var descriptor = usesRaw ? clinux_open_raw(version, clinux_address(ip, port: 0)) : -1
         let hopLimit = descriptor < 0 ? 0 : clinux_hop_limit(descriptor, version)
+        if descriptor >= 0, hopLimit <= 0 {
+            _ = clinux_close(descriptor)
+            descriptor = -1
+        }
         addresses.append(
             LocalAddress(
-                ip: ip, source: clinux_address(), rawDescriptor: hopLimit > 0 ? descriptor : -1,
-                hopLimit: UInt8(clamping: hopLimit)))
+                ip: ip, source: clinux_address(), rawDescriptor: descriptor, hopLimit: UInt8(clamping: hopLimit)))
         return addresses.count - 1
     }
 

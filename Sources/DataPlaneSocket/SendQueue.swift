@@ -176,25 +176,3 @@ struct SendQueue: ~Copyable {
 
     private static func hash(_ owner: Int) -> UInt64 { UInt64(owner) &* 0x9E37_79B9_7F4A_7C15 }
 }
-
-/// A small open-addressing index from a hash to a number below 128. It never holds more than half of its places, so
-/// even chosen addresses cost a bounded walk.
-struct ProbeIndex: ~Copyable {
-    private static let placeCount = 256
-    private var places = FixedBuffer(repeating: Int16(-1), count: ProbeIndex.placeCount)
-
-    func start(_ hash: UInt64) -> Int { Int(hash >> 56) }
-
-    func after(_ place: Int) -> Int { (place + 1) & (Self.placeCount - 1) }
-
-    subscript(place: Int) -> Int? { places[place] < 0 ? nil : Int(places[place]) }
-
-    mutating func insert(_ number: Int, at place: Int) { places[place] = Int16(number) }
-
-    /// Removes `number`. Only right when everything is removed before the next lookup.
-    mutating func remove(_ hash: UInt64, in number: Int) {
-        var place = start(hash)
-        while Int(places[place]) != number { place = after(place) }
-        places[place] = -1
-    }
-}

@@ -27,7 +27,7 @@ extension SocketIO {
         for number in 0..<queue.flowCount {
             let flow = queue.flow(number)
             let state = sockets[flow.egress]
-            guard Int(state.addressIndex) == index, !state.isListener else { continue }
+            guard Int(state.addressIndex) == index else { continue }
             let datagram = queue.datagram(flow.first)
             guard datagram.next < 0, !datagram.dontFragment, datagram.payloadByteCount <= Self.rawByteLimit else {
                 continue

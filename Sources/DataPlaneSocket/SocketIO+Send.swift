@@ -75,8 +75,8 @@ extension SocketIO {
         let segmentLimit = usesSegmentation ? Int(sockets[owner].segmentLimit) : 0
         let egress = queue.flow(flow).egress
         let version = sockets[egress].version
-        let vantage = sockets[egress].isListener ? Int(sockets[egress].addressIndex) : -1
-        let source = vantage < 0 ? clinux_address() : addresses[vantage].source
+        let address = Int(sockets[egress].addressIndex)
+        let source = address < 0 ? clinux_address() : addresses[address].source
         var next = queue.flow(flow).first
         while next >= 0 {
             let run = queue.run(from: next, segmentLimit: segmentLimit)
