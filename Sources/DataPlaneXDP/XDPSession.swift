@@ -39,18 +39,31 @@ public final class XDPSession: Sendable {
             + "\(options.routes) routes"
     }
 
-    /// One more worker uses the session; the first one attaches the program.
+    /// Attaches the program ahead of the workers, so that what only attaching can tell is known before they depend on
+    /// it. Until a worker installs routes, it passes everything.
+    public func prepare() throws(PlaneError) {
+        try state.withLock { state throws(PlaneError) in
+            if state.links.isEmpty { try attach(&state) }
+        }
+    }
+
+    /// One more worker uses the session.
     func start() throws(PlaneError) {
         try state.withLock { state throws(PlaneError) in
-            if state.users == 0 { try attach(&state) }
+            if state.links.isEmpty { try attach(&state) }
             state.users += 1
         }
     }
 
     /// One worker less; the last one detaches the program.
     func finish() {
+        state.withLock { $0.users -= 1 }
+        detachIfUnused()
+    }
+
+    /// Detaches a program that was prepared and that no worker uses.
+    public func detachIfUnused() {
         let monitor = state.withLock { state -> ChangeMonitor? in
-            state.users -= 1
             guard state.users == 0 else { return nil }
             detach(&state)
             defer { state.monitor = nil }

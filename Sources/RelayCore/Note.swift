@@ -41,7 +41,7 @@ public struct AllocationTraffic: Sendable, Hashable, BitwiseCopyable {
 
     public init() {}
 
-    mutating func add(_ other: AllocationTraffic) {
+    public mutating func add(_ other: AllocationTraffic) {
         packetsToPeers &+= other.packetsToPeers
         bytesToPeers &+= other.bytesToPeers
         packetsToClient &+= other.packetsToClient

@@ -3,6 +3,8 @@ public enum PlaneProbe: Sendable, Equatable {
     /// It can; in a person's words, what it will do ("epoll, recvmmsg and sendmmsg, GRO, GSO").
     case usable(String)
     case refused(PlaneError)
+    /// Not asked: finding out costs much, and another plane was asked for by name.
+    case untried
 }
 
 /// Which planes run, in which order, and why the others do not: a pure function of what was asked and what the probes
@@ -23,6 +25,11 @@ public struct PlaneChoice: Sendable, Equatable {
     public struct Refusal: Sendable, Equatable {
         public let name: String
         public let reason: PlaneError
+
+        public init(name: String, reason: PlaneError) {
+            self.name = name
+            self.reason = reason
+        }
     }
 
     /// The plane that runs, and what it will do.
@@ -36,9 +43,10 @@ public struct PlaneChoice: Sendable, Equatable {
     ///
     /// - Parameters:
     ///   - candidates: every plane of this build, the best first.
-    ///   - requested: a plane by name, which then runs or nothing does; nil for the first usable one.
+    ///   - requested: a plane by name; nil for the first usable one.
+    ///   - fallsBack: if the requested one is refused, go on as if none had been asked for, instead of an error.
     public static func choose(
-        among candidates: [Candidate], requested: String?
+        among candidates: [Candidate], requested: String?, fallsBack: Bool = false
     ) throws(PlaneError) -> PlaneChoice {
         var usable: [(name: String, promise: String)] = []
         var refusals: [Refusal] = []
@@ -46,26 +54,27 @@ public struct PlaneChoice: Sendable, Equatable {
             switch candidate.probe {
             case .usable(let promise): usable.append((candidate.name, promise))
             case .refused(let reason): refusals.append(Refusal(name: candidate.name, reason: reason))
+            case .untried: break
             }
         }
-        guard let requested else {
-            guard let first = usable.first else {
+        if let requested {
+            guard candidates.contains(where: { $0.name == requested }) else {
                 throw PlaneError(
-                    what: "No data plane can run here",
-                    why: refusals.map { "\($0.name): \($0.reason)" }.joined(separator: "; "),
-                    mend: "Mend one of these; relayd doctor shows them one by one.")
+                    what: "There is no data plane called \(requested)",
+                    why: "this build has \(candidates.map(\.name).joined(separator: ", "))",
+                    mend: "Choose one of them, or auto.")
             }
-            return PlaneChoice(
-                chosen: first.name, promise: first.promise, fallbacks: usable.dropFirst().map(\.name),
-                refusals: refusals)
+            if !fallsBack, let refusal = refusals.first(where: { $0.name == requested }) { throw refusal.reason }
+            // The requested one first, the others behind it in their order.
+            usable = usable.filter { $0.name == requested } + usable.filter { $0.name != requested }
         }
-        if let refusal = refusals.first(where: { $0.name == requested }) { throw refusal.reason }
-        guard let found = usable.first(where: { $0.name == requested }) else {
+        guard let first = usable.first else {
             throw PlaneError(
-                what: "There is no data plane called \(requested)",
-                why: "this build has \(candidates.map(\.name).joined(separator: ", "))",
-                mend: "Choose one of them, or auto.")
+                what: "No data plane can run here",
+                why: refusals.map { "\($0.name): \($0.reason)" }.joined(separator: "; "),
+                mend: "Mend one of these; relayd doctor shows them one by one.")
         }
-        return PlaneChoice(chosen: found.name, promise: found.promise, fallbacks: [], refusals: [])
+        return PlaneChoice(
+            chosen: first.name, promise: first.promise, fallbacks: usable.dropFirst().map(\.name), refusals: refusals)
     }
 }

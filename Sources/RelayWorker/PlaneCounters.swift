@@ -23,4 +23,18 @@ public struct PlaneCounters: Sendable, BitwiseCopyable, Equatable {
     public var segmentationRefused: UInt64 = 0
 
     public init() {}
+
+    mutating func add(_ other: PlaneCounters) {
+        receiveCalls &+= other.receiveCalls
+        receivedDatagrams &+= other.receivedDatagrams
+        sendCalls &+= other.sendCalls
+        sentDatagrams &+= other.sentDatagrams
+        sendQueueFull &+= other.sendQueueFull
+        sendTooBig &+= other.sendTooBig
+        sendRefused &+= other.sendRefused
+        receiveTruncated &+= other.receiveTruncated
+        receiveQueueDrops &+= other.receiveQueueDrops
+        receiveBufferShortages &+= other.receiveBufferShortages
+        segmentationRefused &+= other.segmentationRefused
+    }
 }

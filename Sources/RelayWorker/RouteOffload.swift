@@ -34,7 +34,7 @@ extension Worker {
         usageDueAt = SystemClock.now().monotonic
         for route in core.activeRoutes { _ = offload.apply(.install(route)) }
         defer {
-            for usage in offload.takeUsage() { core.credit(usage.id, usage.traffic) }
+            for usage in offload.takeUsage() { credit(usage) }
             for route in core.activeRoutes { _ = offload.apply(.remove(route.id)) }
             self.offload = nil
             usageDueAt = nil
@@ -45,7 +45,12 @@ extension Worker {
     @usableFromInline
     mutating func apply(_ delta: RouteDelta) {
         guard let usage = offload?.apply(delta) else { return }
+        credit(usage)
+    }
+
+    private mutating func credit(_ usage: RouteUsage) {
         core.credit(usage.id, usage.traffic)
+        offloaded.add(usage.traffic)
     }
 
     /// Adds what was carried without the worker to the counters.
@@ -55,7 +60,7 @@ extension Worker {
         guard let offload else { return false }
         usageDueAt = now.advanced(byMilliseconds: Self.usageIntervalMilliseconds)
         let usages = offload.takeUsage()
-        for usage in usages { core.credit(usage.id, usage.traffic) }
+        for usage in usages { credit(usage) }
         return !usages.isEmpty
     }
 }

@@ -14,7 +14,8 @@ extension Worker {
     @inlinable
     public mutating func drive<IO: DatagramIO & ~Copyable>(_ io: inout IO) throws(PlaneError) -> Departure {
         for slot in sockets.slots { try io.attach(slot, of: sockets) }
-        link.publish(WorkerSnapshot(core: core.counters, plane: io.counters))
+        link.publish(snapshot(io.counters))
+        announceStart()
         while true {
             let count = try io.receive(until: nextDeadline)
             let moment = io.now()
@@ -117,9 +118,15 @@ extension Worker {
         if let due = publishesAt {
             guard due <= now else { return }
             publishesAt = nil
-            link.publish(WorkerSnapshot(core: core.counters, plane: plane()))
+            link.publish(snapshot(plane()))
         } else if isChanged {
             publishesAt = now.advanced(byMilliseconds: Self.publishIntervalMilliseconds)
         }
+    }
+
+    /// What the worker shows of itself now.
+    @inlinable
+    func snapshot(_ plane: PlaneCounters) -> WorkerSnapshot {
+        WorkerSnapshot(core: core.counters, plane: plane, offloaded: offloaded)
     }
 }

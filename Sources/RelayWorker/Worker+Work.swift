@@ -1,6 +1,8 @@
+internal import RelayCore
+
 /// What befalls a worker, for whoever supervises it.
 public enum WorkerEvent: Sendable {
-    /// A plane takes over.
+    /// A plane watches all of the worker's sockets and relays.
     case started(plane: String)
     /// A plane could not start or go on; the worker has kept all that it had.
     case failed(plane: String, PlaneError)
@@ -19,35 +21,46 @@ public enum WorkerEnding: Sendable, Equatable {
 extension Worker {
     /// Runs planes until the worker is told to stop, or until none is left.
     ///
-    /// A plane that fails is not tried again: the next one of the list goes on with the same sockets and allocations.
-    /// When the worker is told to go on with another plane, the one that it leaves is the first to fall back to.
+    /// A plane that fails is not tried again: the next one of the order goes on with the same sockets and allocations,
+    /// until a letter brings another order.
     ///
     /// - Parameters:
-    ///   - planes: the first to run, then those to fall back to, in order. At least one.
+    ///   - order: the plane to run, and those to fall back to.
+    ///   - mustStart: the first plane was asked for by name: if it cannot start, none takes over. One that has started
+    ///     and fails later gives way all the same.
     ///   - tell: called on this thread, a few times in a plane's life.
-    public mutating func work(on planes: [any DataPlane], tell: (WorkerEvent) -> Void) -> WorkerEnding {
-        precondition(!planes.isEmpty, "a worker without a plane")
-        var current = planes[0]
-        var fallbacks = planes.dropFirst()
+    public mutating func work(
+        on order: PlaneOrder, mustStart: Bool = false, tell: @escaping (WorkerEvent) -> Void
+    ) -> WorkerEnding {
+        var order = order
+        var isStarted = false
         while true {
-            tell(.started(plane: current.name))
+            let plane = order.first
+            onStart = {
+                isStarted = true
+                tell(.started(plane: plane.name))
+            }
+            defer { onStart = nil }
+            link.enter(plane, core: core.counters, offloaded: offloaded)
             do throws(PlaneError) {
-                switch try current.run(&self) {
+                switch try plane.run(&self) {
                 case .stopped:
                     tell(.ended(.stopped))
                     return .stopped
-                case .swap(let next):
-                    fallbacks = [current] + fallbacks
-                    current = next
+                case .swap(let next): order = next
                 }
             } catch {
-                tell(.failed(plane: current.name, error))
-                guard let next = fallbacks.popFirst() else {
+                tell(.failed(plane: plane.name, error))
+                guard isStarted || !mustStart, let next = order.withoutFirst else {
                     tell(.ended(.failed(error)))
                     return .failed(error)
                 }
-                current = next
+                order = next
             }
         }
     }
+
+    /// Every socket of the worker is watched by the plane that runs now.
+    @usableFromInline
+    func announceStart() { onStart?() }
 }

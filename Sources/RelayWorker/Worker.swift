@@ -19,8 +19,12 @@ public struct Worker: ~Copyable, @unchecked Sendable {
     @usableFromInline var publishesAt: Instant?
     /// The plane that forwards by itself, while one does, and when it is asked next what it carried.
     var offload: (any RouteOffload)?
+    /// What planes forwarded by themselves, in all of their lives.
+    @usableFromInline var offloaded = AllocationTraffic()
     @usableFromInline var usageDueAt: Instant?
     @usableFromInline let link: WorkerLink
+    /// Called once in the life of each plane, when it watches every socket.
+    var onStart: (() -> Void)?
     var vantages = VantageTable()
     let opener: any SocketOpener
     let reserved: ReservedSockets

@@ -6,14 +6,20 @@ public final class WorkerLink: Sendable {
     /// What a worker can be told.
     enum Letter: Sendable {
         case stop
-        case swap(any DataPlane)
+        case swap(PlaneOrder)
     }
 
     /// Readable while there is mail; owned by the link.
     let wakeDescriptor: Int32
     private let letters = Mutex<[Letter]>([])
     private let hasLetters = Atomic<Bool>(false)
-    private let snapshotBox = Mutex(WorkerSnapshot(core: Counters(), plane: PlaneCounters()))
+    private let shown = Mutex(Shown())
+
+    /// What others see of the worker.
+    private struct Shown: Sendable {
+        var snapshot = WorkerSnapshot(core: Counters(), plane: PlaneCounters(), offloaded: AllocationTraffic())
+        var tallies = PlaneTallies()
+    }
 
     /// Fails only where the process has no descriptor left.
     public init() throws(SocketError) {
@@ -25,14 +31,29 @@ public final class WorkerLink: Sendable {
     /// Tells the worker to end its allocations and leave.
     public func stop() { post(.stop) }
 
-    /// Tells the worker to go on with another plane.
-    public func swap(to plane: any DataPlane) { post(.swap(plane)) }
+    /// Tells the worker to go on with another plane, and which are to take over from that.
+    public func swap(to order: PlaneOrder) { post(.swap(order)) }
 
     /// What the worker showed last: at most about 100 ms old.
-    public var snapshot: WorkerSnapshot { snapshotBox.withLock { $0 } }
+    public var snapshot: WorkerSnapshot { shown.withLock { $0.snapshot } }
 
     @usableFromInline
-    func publish(_ snapshot: WorkerSnapshot) { snapshotBox.withLock { $0 = snapshot } }
+    func publish(_ snapshot: WorkerSnapshot) { shown.withLock { $0.snapshot = snapshot } }
+
+    /// What each plane did for the worker, by name, as far as its last snapshot knows.
+    public var planeTallies: [String: PlaneTally] {
+        shown.withLock { $0.tallies.tallies(at: $0.snapshot) }
+    }
+
+    /// A plane takes over from the one before, which left these totals.
+    func enter(_ plane: any DataPlane, core: Counters, offloaded: AllocationTraffic) {
+        shown.withLock { shown in
+            let last = WorkerSnapshot(core: core, plane: shown.snapshot.plane, offloaded: offloaded)
+            shown.tallies.enter(plane, after: last)
+            // The next plane's own counters begin anew.
+            shown.snapshot = WorkerSnapshot(core: core, plane: PlaneCounters(), offloaded: offloaded)
+        }
+    }
 
     /// One relaxed load, every turn of the loop.
     @usableFromInline
@@ -62,11 +83,14 @@ public struct WorkerSnapshot: Sendable, BitwiseCopyable {
     public let core: Counters
     /// Of the plane that runs now.
     public let plane: PlaneCounters
+    /// Payloads that planes relayed by themselves; they are in the core's totals too.
+    public let offloaded: AllocationTraffic
 
     @inlinable
-    public init(core: Counters, plane: PlaneCounters) {
+    public init(core: Counters, plane: PlaneCounters, offloaded: AllocationTraffic) {
         self.core = core
         self.plane = plane
+        self.offloaded = offloaded
     }
 }
 
@@ -80,7 +104,7 @@ extension Worker {
             core.retire(at: moment, into: &effects)
             perform(through: &io, at: moment)
         }
-        link.publish(WorkerSnapshot(core: core.counters, plane: io.counters))
+        link.publish(snapshot(io.counters))
         return departure
     }
 
@@ -91,7 +115,7 @@ extension Worker {
         for letter in link.takeMail() {
             switch letter {
             case .stop: return .stopped
-            case .swap(let plane): departure = .swap(plane)
+            case .swap(let order): departure = .swap(order)
             }
         }
         return departure

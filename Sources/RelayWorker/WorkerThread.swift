@@ -9,7 +9,7 @@ public final class WorkerThread: Sendable {
     private let handle: pthread_t
     private let isJoined = Atomic(false)
 
-    /// Starts a thread named `relay-<number>`, which runs the worker on `planes` as ``Worker/work(on:tell:)`` says.
+    /// Starts a thread named `relay-<number>`, which runs the worker as ``Worker/work(on:mustStart:tell:)`` says.
     ///
     /// - Parameters:
     ///   - worker: gone, its sockets closed, by the time that the thread has ended; also when it cannot start.
@@ -17,12 +17,11 @@ public final class WorkerThread: Sendable {
     ///   - tell: called on the thread, a few times in a plane's life; the last is ``WorkerEvent/ended(_:)``.
     /// - Throws: where the system has no room for a thread, or has no such CPU.
     public init(
-        _ worker: consuming sending Worker, number: Int, cpu: Int? = nil, planes: [any DataPlane],
-        tell: @escaping @Sendable (WorkerEvent) -> Void
+        _ worker: consuming sending Worker, number: Int, cpu: Int? = nil, planes: PlaneOrder,
+        mustStart: Bool = false, tell: @escaping @Sendable (WorkerEvent) -> Void
     ) throws(PlaneError) {
-        precondition(!planes.isEmpty, "a worker without a plane")
         precondition(cpu ?? 0 >= 0, "CPUs are numbered from 0")
-        let assignment = Assignment(worker, name: "relay-\(number)", planes: planes, tell: tell)
+        let assignment = Assignment(worker, name: "relay-\(number)", planes: planes, mustStart: mustStart, tell: tell)
         let context = unsafe Unmanaged.passRetained(assignment)
         var handle = pthread_t()
         let error = unsafe clinux_thread_start(
@@ -56,16 +55,18 @@ public final class WorkerThread: Sendable {
 private final class Assignment {
     private var worker: Worker?
     private let name: String
-    private let planes: [any DataPlane]
+    private let planes: PlaneOrder
+    private let mustStart: Bool
     private let tell: @Sendable (WorkerEvent) -> Void
 
     init(
-        _ worker: consuming Worker, name: String, planes: [any DataPlane],
+        _ worker: consuming Worker, name: String, planes: PlaneOrder, mustStart: Bool,
         tell: @escaping @Sendable (WorkerEvent) -> Void
     ) {
         self.worker = consume worker
         self.name = name
         self.planes = planes
+        self.mustStart = mustStart
         self.tell = tell
     }
 
@@ -74,6 +75,6 @@ private final class Assignment {
         // Dispatch gives its threads a niceness of 0, and this one is started by one of them.
         clinux_thread_take_niceness_of_process()
         guard var worker = worker.take() else { preconditionFailure("a worker is put to work once") }
-        _ = worker.work(on: planes, tell: tell)
+        _ = worker.work(on: planes, mustStart: mustStart, tell: tell)
     }
 }

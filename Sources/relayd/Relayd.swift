@@ -11,6 +11,7 @@ struct Relayd: AsyncParsableCommand {
               relayd --realm example.org --user alice:secret --relay-address 192.0.2.10
               relayd --config /etc/relayd.yaml --http 127.0.0.1:9090
               relayd check --config /etc/relayd.yaml
+              relayd plane io-uring --admin-socket /run/relayd/admin.sock
               relayd credentials --auth-secret-file /etc/relayd.secret --user-id alice --lifetime 24h
 
             Every option --KEY is also the YAML key KEY and the environment variable RELAYD_KEY
@@ -21,7 +22,7 @@ struct Relayd: AsyncParsableCommand {
             78 the configuration is at fault.
             """,
         version: Version.line,
-        subcommands: [Run.self, Check.self, Doctor.self, Credentials.self],
+        subcommands: [Run.self, Check.self, Doctor.self, Credentials.self, Status.self, Plane.self],
         defaultSubcommand: Run.self)
 }
 

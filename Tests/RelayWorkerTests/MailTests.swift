@@ -46,14 +46,14 @@ import Testing
                     for payload in payloads { rig.world.payloads.expect(payload) }
                     client.send(payloads[0].bytes, channel: 0x4000)
                     peer.send(payloads[1].bytes, to: relayed)
-                    if number == 20 { rig.link.swap(to: second) }
+                    if number == 20 { rig.link.swap(to: PlaneOrder(second)) }
                 }
             }
             rig.world.after(milliseconds: 100) { rig.link.stop() }
         }
         var worker = try rig.relay.worker(link: rig.link)
         var events: [String] = []
-        let ending = worker.work(on: [rig.plane]) { events.append("\($0)") }
+        let ending = worker.work(on: PlaneOrder(rig.plane)) { events.append("\($0)") }
         #expect(ending == .stopped)
         #expect(
             events == [
@@ -71,17 +71,70 @@ import Testing
         rig.client(1).demand(.binding)
         rig.world.after(milliseconds: 200) {
             snapshots.append(rig.link.snapshot)
-            rig.link.swap(to: SimulatedPlane(rig.world, rig.link, name: "second"))
+            rig.link.swap(to: PlaneOrder(SimulatedPlane(rig.world, rig.link, name: "second")))
         }
         rig.world.after(milliseconds: 210) {
             snapshots.append(rig.link.snapshot)
             rig.link.stop()
         }
         var worker = try rig.relay.worker(link: rig.link)
-        #expect(worker.work(on: [rig.plane]) { _ in } == .stopped)
+        #expect(worker.work(on: PlaneOrder(rig.plane)) { _ in } == .stopped)
         #expect(snapshots.map(\.plane.receivedDatagrams) == [1, 0])
         #expect(snapshots.map { $0.core[.binding, .success] } == [1, 1])
         #expect(rig.world.violations.isEmpty)
+    }
+
+    /// Three payloads by one plane, two by the next, one by the first again.
+    @Test func whatEachPlaneDidIsKeptApart() throws {
+        let rig = try Rig()
+        let second = SimulatedPlane(rig.world, rig.link, name: "second")
+        let client = rig.client(1)
+        let peer = SimulatedPeer(rig.world, at: .peer(1))
+        client.demand(.allocate())
+        client.demand(.bind(0x4000, peer.address)) {
+            guard let relayed = client.relayed else { return rig.world.violate("no allocation") }
+            let out = rig.world.payloads.open(to: peer.address, seenFrom: relayed)
+            for number in 0..<6 {
+                rig.world.after(milliseconds: 10 * number) {
+                    let payload = Payload(flow: out, number: UInt32(number))
+                    rig.world.payloads.expect(payload)
+                    client.send(payload.bytes, channel: 0x4000)
+                }
+            }
+            rig.world.after(milliseconds: 25) { rig.link.swap(to: PlaneOrder(second)) }
+            rig.world.after(milliseconds: 45) { rig.link.swap(to: PlaneOrder(rig.plane)) }
+            rig.world.after(milliseconds: 300) { rig.link.stop() }
+        }
+        var worker = try rig.relay.worker(link: rig.link)
+        #expect(worker.work(on: PlaneOrder(rig.plane)) { _ in } == .stopped)
+        let tallies = rig.link.planeTallies
+        #expect(tallies["simulated"]?.channelTraffic.packetsToPeers == 4)
+        #expect(tallies["second"]?.channelTraffic.packetsToPeers == 2)
+        #expect(rig.link.snapshot.core.channelTraffic.packetsToPeers == 6)
+        let received = tallies.values.reduce(0) { $0 + $1.counters.receivedDatagrams }
+        #expect(received == tallies["simulated", default: PlaneTally()].counters.receivedDatagrams + 2)
+        #expect(rig.world.violations.isEmpty)
+    }
+
+    /// An offload's share is told apart from that of the plane below it.
+    @Test func anOffloadHasATallyOfItsOwn() {
+        struct Above: DataPlane {
+            let name = "above"
+            let slowPathName = "below"
+            func run(_ worker: inout Worker) throws(PlaneError) -> Departure { .stopped }
+        }
+        var tallies = PlaneTallies()
+        let empty = WorkerSnapshot(core: Counters(), plane: PlaneCounters(), offloaded: AllocationTraffic())
+        tallies.enter(Above(), after: empty)
+        var core = Counters()
+        core.channelTraffic.packetsToPeers = 10
+        var offloaded = AllocationTraffic()
+        offloaded.packetsToPeers = 7
+        let now = WorkerSnapshot(core: core, plane: PlaneCounters(), offloaded: offloaded)
+        #expect(tallies.tallies(at: now)["above"]?.channelTraffic.packetsToPeers == 7)
+        #expect(tallies.tallies(at: now)["below"]?.channelTraffic.packetsToPeers == 3)
+        tallies.enter(Above(), after: now)
+        #expect(tallies.tallies(at: now)["above"]?.channelTraffic.packetsToPeers == 7)
     }
 
     /// The letter comes with the last of ten Allocates: all of them are answered by the plane that leaves.
@@ -89,7 +142,7 @@ import Testing
         let rig = try Rig(conditions: Self.oneBatch)
         let clients = (1...10).map { rig.client($0) }
         for client in clients { client.transmit(client.encode(.binding, client.newTransactionID())) }
-        rig.world.after(milliseconds: 1) { rig.link.swap(to: rig.plane) }
+        rig.world.after(milliseconds: 1) { rig.link.swap(to: PlaneOrder(rig.plane)) }
         var worker = try rig.relay.worker(link: rig.link)
         guard case .swap = try rig.plane.run(&worker) else {
             Issue.record("the worker did not leave")
@@ -102,20 +155,22 @@ import Testing
 
     @Test func ofManySwapsTheLastCounts() throws {
         let rig = try Rig()
-        for number in 0..<100 { rig.link.swap(to: SimulatedPlane(rig.world, rig.link, name: "plane \(number)")) }
+        for number in 0..<100 {
+            rig.link.swap(to: PlaneOrder(SimulatedPlane(rig.world, rig.link, name: "plane \(number)")))
+        }
         var worker = try rig.relay.worker(link: rig.link)
         guard case .swap(let next) = try rig.plane.run(&worker) else {
             Issue.record("the worker did not leave")
             return
         }
-        #expect(next.name == "plane 99")
+        #expect(next.first.name == "plane 99")
         #expect(!rig.link.hasMail)
     }
 
     @Test func aStopBeatsASwap() throws {
         let rig = try Rig()
         rig.link.stop()
-        rig.link.swap(to: rig.plane)
+        rig.link.swap(to: PlaneOrder(rig.plane))
         try rig.run()
         #expect(rig.plane.runs == 1)
         rig.expectNoProblems()

@@ -57,9 +57,36 @@ struct PlaneChoiceTests {
         #expect(choice.promise == "\(name) does it")
     }
 
-    @Test("A plane that was asked for by name has no fallback")
-    func namedHasNoFallback() throws {
-        #expect(try PlaneChoice.choose(among: candidates(nil, nil, nil), requested: "xdp").fallbacks.isEmpty)
+    @Test("Behind a plane that was asked for by name stand the others in their order, for the case that it fails later")
+    func namedHasFallbacks() throws {
+        #expect(
+            try PlaneChoice.choose(among: candidates(nil, nil, nil), requested: "io-uring").fallbacks
+                == ["xdp", "socket"])
+        #expect(
+            try PlaneChoice.choose(among: candidates(Self.error, nil, nil), requested: "socket").fallbacks
+                == ["io-uring"])
+    }
+
+    @Test("With a fallback allowed, a refused plane gives way to the best of the others, and its reason is kept")
+    func namedFallsBack() throws {
+        let choice = try PlaneChoice.choose(
+            among: candidates(Self.error, nil, nil), requested: "xdp", fallsBack: true)
+        #expect(choice.chosen == "io-uring")
+        #expect(choice.fallbacks == ["socket"])
+        #expect(choice.refusals.map(\.reason) == [Self.error])
+        let granted = try PlaneChoice.choose(among: candidates(nil, nil, nil), requested: "socket", fallsBack: true)
+        #expect(granted.chosen == "socket")
+    }
+
+    @Test("A plane that was not tried is neither a fallback nor a refusal")
+    func untried() throws {
+        let candidates = [
+            PlaneChoice.Candidate(name: "xdp", probe: .untried),
+            PlaneChoice.Candidate(name: "socket", probe: .usable("socket does it")),
+        ]
+        let choice = try PlaneChoice.choose(among: candidates, requested: "socket")
+        #expect(choice.fallbacks.isEmpty)
+        #expect(choice.refusals.isEmpty)
     }
 
     @Test("A plane that was asked for by name and cannot start is an error, not a quiet fallback")

@@ -30,7 +30,7 @@ import Testing
         var token: UInt64?
         reserving.request(.allocate(reservingNext: true)) { answer in
             token = answer.token
-            rig.link.swap(to: rig.plane)
+            rig.link.swap(to: PlaneOrder(rig.plane))
         }
         #expect(Self.name(of: try rig.plane.run(&first)) == "swap")
         let relayed = try #require(reserving.relayed)
@@ -38,7 +38,7 @@ import Testing
         #expect(rig.world.sockets.open.count == 4)
 
         claiming.demand(.allocate(token: token))
-        claiming.demand(.permit(peer.address)) { secondLink.swap(to: secondPlane) }
+        claiming.demand(.permit(peer.address)) { secondLink.swap(to: PlaneOrder(secondPlane)) }
         #expect(Self.name(of: try secondPlane.run(&second)) == "swap")
         let sibling = TransportAddress(relayed.ip, port: relayed.port + 1)
         #expect(claiming.relayed == sibling)
@@ -103,7 +103,7 @@ import Testing
             SimulatedClient(world, at: .client(1), of: SimulatedRelay.listener)
                 .demand(.allocate(reservingNext: true)) { link.stop() }
             var worker = try relay.worker(link: link)
-            #expect(worker.work(on: [SimulatedPlane(world, link)]) { _ in } == .stopped)
+            #expect(worker.work(on: PlaneOrder(SimulatedPlane(world, link))) { _ in } == .stopped)
             #expect(world.sockets.open.count == 2, "the listener and the sibling")
         }
         #expect(world.sockets.open.isEmpty && world.sockets.violations.isEmpty)

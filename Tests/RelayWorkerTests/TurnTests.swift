@@ -74,7 +74,7 @@ import Testing
         }
         client.demand(.binding) { rig.link.stop() }
         var worker = try rig.relay.worker(link: rig.link)
-        #expect(worker.work(on: [rig.plane]) { _ in } == .stopped)
+        #expect(worker.work(on: PlaneOrder(rig.plane)) { _ in } == .stopped)
         #expect(rig.relay.notes.ended.map(\.reason) == Array(repeating: .released, count: 50))
         #expect(worker.sockets.capacity == 2, "a listener and one relay socket after the other")
         #expect(rig.world.violations.isEmpty && rig.world.sockets.violations.isEmpty)

@@ -54,11 +54,11 @@ import Testing
         let events = EventLog()
         var worker = try rig.relay.worker(link: rig.link)
         let next = SimulatedPlane(rig.world, rig.link, name: "next")
-        let planes: [any DataPlane] = [BrokenPlane(name: "broken"), rig.plane, next]
+        let planes = PlaneOrder(BrokenPlane(name: "broken"), fallbacks: [rig.plane, next])
         #expect(worker.work(on: planes) { events.add($0) } == .stopped)
         #expect(
             events.all == [
-                "started broken", "failed broken", "started simulated", "failed simulated", "started next", "stopped",
+                "failed broken", "started simulated", "failed simulated", "started next", "stopped",
             ])
         #expect(rig.world.payloads.arrivedCount == 40 && rig.world.payloads.unaccounted.isEmpty)
         #expect(rig.world.violations.isEmpty)
@@ -67,11 +67,13 @@ import Testing
     @Test func aSwapToAPlaneThatFailsFallsBackToTheOneBefore() throws {
         let rig = try Rig()
         let events = EventLog()
-        rig.world.after(milliseconds: 1) { rig.link.swap(to: BrokenPlane(name: "new")) }
+        rig.world.after(milliseconds: 1) {
+            rig.link.swap(to: PlaneOrder(BrokenPlane(name: "new"), fallbacks: [rig.plane]))
+        }
         rig.world.after(milliseconds: 2) { rig.link.stop() }
         var worker = try rig.relay.worker(link: rig.link)
-        #expect(worker.work(on: [rig.plane]) { events.add($0) } == .stopped)
-        #expect(events.all == ["started simulated", "started new", "failed new", "started simulated", "stopped"])
+        #expect(worker.work(on: PlaneOrder(rig.plane)) { events.add($0) } == .stopped)
+        #expect(events.all == ["started simulated", "failed new", "started simulated", "stopped"])
         #expect(rig.plane.runs == 2)
     }
 
@@ -80,8 +82,38 @@ import Testing
         let events = EventLog()
         var worker = try rig.relay.worker(link: rig.link)
         let planes = [BrokenPlane(name: "one"), BrokenPlane(name: "two")]
-        #expect(worker.work(on: planes) { events.add($0) } == .failed(planes[1].error))
-        #expect(events.all == ["started one", "failed one", "started two", "failed two", "given up: two"])
+        let order = PlaneOrder(planes[0], fallbacks: [planes[1]])
+        #expect(worker.work(on: order) { events.add($0) } == .failed(planes[1].error))
+        #expect(events.all == ["failed one", "failed two", "given up: two"])
+    }
+
+    @Test func aPlaneThatMustStartAndCannotEndsTheWorker() throws {
+        let rig = try Rig()
+        let events = EventLog()
+        var worker = try rig.relay.worker(link: rig.link)
+        let asked = BrokenPlane(name: "asked for")
+        let order = PlaneOrder(asked, fallbacks: [rig.plane])
+        #expect(worker.work(on: order, mustStart: true) { events.add($0) } == .failed(asked.error))
+        #expect(events.all == ["failed asked for", "given up: asked for"])
+        #expect(rig.plane.runs == 0)
+    }
+
+    @Test func aPlaneThatMustStartGivesWayOnceItHasStarted() throws {
+        let rig = try Rig()
+        let events = EventLog()
+        rig.world.after(milliseconds: 20) { rig.world.breaksDownAtStep = rig.world.steps + 1 }
+        let client = rig.client(1)
+        for milliseconds in [30, 40] {
+            rig.world.after(milliseconds: milliseconds) {
+                client.transmit(client.encode(.binding, client.newTransactionID()))
+            }
+        }
+        rig.world.after(milliseconds: 100) { rig.link.stop() }
+        let next = SimulatedPlane(rig.world, rig.link, name: "next")
+        var worker = try rig.relay.worker(link: rig.link)
+        let order = PlaneOrder(rig.plane, fallbacks: [next])
+        #expect(worker.work(on: order, mustStart: true) { events.add($0) } == .stopped)
+        #expect(events.all == ["started simulated", "failed simulated", "started next", "stopped"])
     }
 
     /// A plane that tells what thread it runs on.
@@ -113,12 +145,13 @@ import Testing
         let events = EventLog()
         let plane = CuriousPlane()
         let cpu = try #require(Int(CuriousPlane.threadCPUs.prefix(while: \.isNumber)))
-        let thread = try WorkerThread(rig.relay.worker(link: rig.link), number: 3, cpu: cpu, planes: [plane]) {
+        let thread = try WorkerThread(rig.relay.worker(link: rig.link), number: 3, cpu: cpu, planes: PlaneOrder(plane))
+        {
             events.add($0)
         }
         thread.join()
         #expect(plane.found.withLock { $0 } == ("relay-3", String(cpu)))
-        #expect(events.all == ["started curious", "stopped"])
+        #expect(events.all == ["stopped"])
         #expect(rig.world.sockets.open.isEmpty, "the worker is gone with its thread")
     }
 
@@ -126,7 +159,7 @@ import Testing
         let rig = try Rig()
         let events = EventLog()
         #expect(throws: PlaneError.self) {
-            try WorkerThread(rig.relay.worker(link: rig.link), number: 0, cpu: 100_000, planes: [rig.plane]) {
+            try WorkerThread(rig.relay.worker(link: rig.link), number: 0, cpu: 100_000, planes: PlaneOrder(rig.plane)) {
                 events.add($0)
             }
         }
@@ -139,7 +172,7 @@ import Testing
         let rig = try Rig()
         let events = EventLog()
         rig.client(1).demand(.allocate()) { rig.link.stop() }
-        let thread = try WorkerThread(rig.relay.worker(link: rig.link), number: 0, planes: [rig.plane]) {
+        let thread = try WorkerThread(rig.relay.worker(link: rig.link), number: 0, planes: PlaneOrder(rig.plane)) {
             events.add($0)
         }
         thread.join()

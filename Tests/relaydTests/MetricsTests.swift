@@ -14,11 +14,20 @@ struct MetricsTests {
         core.channelTraffic.bytesToClient = 4321
         var plane = PlaneCounters()
         plane.receiveQueueDrops = 7
-        let snapshot = WorkerSnapshot(core: core, plane: plane)
+        let snapshot = WorkerSnapshot(core: core, plane: plane, offloaded: AllocationTraffic())
+        var tally = PlaneTally()
+        tally.add(PlaneTally(counters: plane, channelTraffic: core.channelTraffic))
+        tally.add(tally)
+        var planes = PlaneFigures()
+        planes.workersByPlane = ["socket": 2]
+        planes.refusals = [.init(name: "xdp", reason: PlaneError(what: "a", why: "b \"c\"", mend: "d"))]
+        planes.changes = [.init(plane: "socket", cause: .start): 1]
         var process = ProcessFigures()
         process.cpuSeconds = 1.25
         process.residentBytes = 4096
-        return MetricsPage(snapshots: [snapshot, snapshot], plane: "socket", process: process).text
+        return MetricsPage(
+            snapshots: [snapshot, snapshot], tallies: ["socket": tally], planes: planes, process: process
+        ).text
     }
 
     @Test("Workers are added up")
@@ -32,6 +41,9 @@ struct MetricsTests {
         #expect(
             lines.contains(#"relayd_relayed_bytes_total{plane="socket",path="channel",direction="to_client"} 8642"#))
         #expect(lines.contains(#"relayd_receive_queue_drops_total{plane="socket"} 14"#))
+        #expect(lines.contains(#"relayd_data_plane_workers{plane="socket"} 2"#))
+        #expect(lines.contains(#"relayd_data_plane_changes_total{plane="socket",cause="start"} 1"#))
+        #expect(lines.contains(#"relayd_data_plane_changes_total{plane="socket",cause="fallback"} 0"#))
         #expect(lines.contains("process_cpu_seconds_total 1.25"))
         #expect(lines.contains("process_resident_memory_bytes 4096"))
     }
@@ -40,7 +52,8 @@ struct MetricsTests {
     func shape() throws {
         let text = page()
         #expect(text.hasSuffix("\n"))
-        let sample = /([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[a-z_]+="[^"\\\n]*"(,[a-z_]+="[^"\\\n]*")*\})? -?[0-9.e+-]+/
+        let sample =
+            /([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[a-z_]+="([^"\\\n]|\\.)*"(,[a-z_]+="([^"\\\n]|\\.)*")*\})? -?[0-9.e+-]+/
         var seen: Set<String> = []
         var current = (name: "", kind: "")
         for line in text.split(separator: "\n") {

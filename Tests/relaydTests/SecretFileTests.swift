@@ -7,7 +7,7 @@ struct SecretFileTests {
     @Test("One secret a line, trimmed, blank lines left out")
     func lines() throws {
         let file = try TemporaryFile("  first \n\n\tsecond\r\nthird with spaces\n\n")
-        #expect(try SecretFile.read(file.path) == ["first", "second", "third with spaces"])
+        #expect(try SecretFile.read(file.path, for: .authSecretFile) == ["first", "second", "third with spaces"])
     }
 
     @Test("Together with --auth-secret: both hold")

@@ -19,11 +19,12 @@ struct Doctor: ParsableCommand {
         print("data planes")
         // The addresses of the default routes, where none are named; without any there is nothing to attach to.
         let relayAddresses = (try? settings.coreConfiguration().relayAddresses.map(\.address)) ?? []
-        let catalogue = PlaneCatalogue(settings, relayAddresses: relayAddresses, loadsXDP: true)
-        for candidate in catalogue.candidates {
+        let catalogue = PlaneCatalogue(settings, relayAddresses: relayAddresses)
+        for candidate in catalogue.survey(xdp: .load) {
             switch candidate.probe {
             case .usable(let promise): print("  \(candidate.name): yes: \(promise)")
             case .refused(let reason): print("  \(candidate.name): no: \(reason)")
+            case .untried: print("  \(candidate.name): not tried")
             }
         }
         print("\nXDP")

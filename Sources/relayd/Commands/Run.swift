@@ -13,6 +13,8 @@ struct Run: AsyncParsableCommand {
     func run() async throws {
         // Whoever reads the log may go away; the relay stays.
         signal(SIGPIPE, SIG_IGN)
+        // The socket of administration is for this user and group alone.
+        umask(0o007)
         let loaded = LoadedSettings(options)
         guard loaded.problems.isEmpty else { throw Exit.configuration(loaded.problems) }
         let demo = loaded.settings.isDemo ? Demo() : nil
@@ -55,7 +57,10 @@ struct Run: AsyncParsableCommand {
         of server: RelayServer, _ settings: Settings, _ signals: StopSignals
     ) -> ServiceGroup {
         var services: [any Service] = [signals]
-        if let address = settings.http { services.append(AdminServer(at: address, server: server)) }
+        if let address = settings.http {
+            services.append(AdminServer(at: .tcp(address, token: settings.httpToken), server: server))
+        }
+        if let path = settings.adminSocketPath { services.append(AdminServer(at: .unix(path: path), server: server)) }
         services.append(server)
         var configuration = ServiceGroupConfiguration(
             services: services.map { .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup) },

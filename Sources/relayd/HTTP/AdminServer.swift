@@ -1,3 +1,4 @@
+import Glibc
 import HTTPTypes
 import HummingbirdCore
 import Logging
@@ -6,70 +7,104 @@ import NIOPosix
 import STUN
 import ServiceLifecycle
 
-/// `--http`: `/healthz`, `/readyz` and `/metrics`. Made only when it is asked for.
+/// Where administration is served: `--http`, and the unix socket of `--admin-socket`. Each is made only when it is
+/// asked for.
 ///
 /// Served by Hummingbird's core without its router: the router's form coding brings all of Foundation and its Unicode
-/// tables, 50 MB of program for three paths.
+/// tables, 50 MB of program for a few paths.
 struct AdminServer: Service {
-    private let address: TransportAddress
-    private let server: RelayServer
+    enum Place {
+        case tcp(TransportAddress, token: String?)
+        case unix(path: String)
+    }
 
-    init(at address: TransportAddress, server: RelayServer) {
-        self.address = address
-        self.server = server
+    private let place: Place
+    private let routes: AdminRoutes
+
+    init(at place: Place, server: RelayServer) {
+        self.place = place
+        routes = AdminRoutes(server: server)
     }
 
     func run() async throws {
-        let relay = server
+        let routes = routes
+        let access = access
         let http = try HTTPServerBuilder.http1().buildServer(
-            configuration: ServerConfiguration(address: .hostname("\(address.ip)", port: Int(address.port))),
+            configuration: ServerConfiguration(address: try bindAddress()),
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
             logger: Logger(label: "http") { _ in SwiftLogNoOpLogHandler() },
             responder: { request, writer, _ in
-                let page = AdminPage(request.head.method, path: request.head.path ?? "/", of: relay)
+                let answer = await routes.answer(to: request, access)
                 try await writer.write(
-                    response: HTTPResponse(status: page.status, headerFields: page.headers),
-                    body: ResponseBody(byteBuffer: ByteBuffer(string: page.text)))
+                    response: HTTPResponse(status: answer.status, headerFields: answer.headers),
+                    body: ResponseBody(byteBuffer: ByteBuffer(string: answer.text)))
             })
+        defer { if case .unix(let path) = place { unlink(path) } }
         do {
             try await http.run()
         } catch {
             // Cut off at the end: no failure.
             if Task.isCancelled { return }
-            throw StartError(
-                "cannot serve HTTP at \(address): \(error). Choose another address with --http, or leave it out.",
+            throw refusal("\(error)")
+        }
+    }
+
+    private var access: AdminAccess {
+        switch place {
+        case .tcp(let address, let token): .tcp(isLoopback: address.ip.isLoopback, token: token)
+        case .unix: .unix
+        }
+    }
+
+    private func bindAddress() throws(StartError) -> BindAddress {
+        switch place {
+        case .tcp(let address, _): return .hostname("\(address.ip)", port: Int(address.port))
+        case .unix(let path):
+            try makeWay(for: path)
+            return .unixDomainSocket(path: path)
+        }
+    }
+
+    /// A socket that nobody listens on any more is left of a relay that was killed; one that answers is another relay's.
+    private func makeWay(for path: String) throws(StartError) {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return }
+        guard status.st_mode & S_IFMT == S_IFSOCK else { throw refusal("something that is no socket is there") }
+        guard !UnixSocket.isAnswered(at: path) else { throw refusal("another relay answers there") }
+        unlink(path)
+    }
+
+    private func refusal(_ reason: String) -> StartError {
+        switch place {
+        case .tcp(let address, _):
+            StartError(
+                "cannot serve HTTP at \(address): \(reason). Choose another address with --http, or leave it out.",
                 .unavailable)
+        case .unix(let path):
+            StartError(
+                "cannot serve administration at \(path): \(reason). Its folder must exist and be writable; choose another "
+                    + "path with --admin-socket, or leave it out.", .unavailable)
         }
     }
 }
 
-/// What one request gets.
-struct AdminPage {
-    let status: HTTPResponse.Status
-    let text: String
-    private let contentType: String
-
-    init(_ method: HTTPRequest.Method, path: String, of relay: RelayServer) {
-        guard method == .get else {
-            self.init(.methodNotAllowed, "only GET is served here\n")
-            return
+/// A look at a unix socket from outside.
+enum UnixSocket {
+    /// Whether a program listens there.
+    static func isAnswered(at path: String) -> Bool {
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { room in
+            // Its length was checked with the options.
+            room.copyBytes(from: path.utf8.prefix(room.count - 1))
         }
-        switch path.prefix(while: { $0 != "?" }) {
-        // Alive: the process answers. Ready: the workers run and new allocations are granted.
-        case "/healthz": self.init(.ok, "ok\n")
-        case "/readyz": self.init(.ok, "ready\n")
-        case "/metrics": self.init(.ok, MetricsPage(relay).text, MetricsPage.contentType)
-        default: self.init(.notFound, "there are /healthz, /readyz and /metrics\n")
+        return withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
+            }
         }
     }
-
-    private init(
-        _ status: HTTPResponse.Status, _ text: String, _ contentType: String = "text/plain; charset=utf-8"
-    ) {
-        self.status = status
-        self.text = text
-        self.contentType = contentType
-    }
-
-    var headers: HTTPFields { [.contentType: contentType, .contentLength: "\(text.utf8.count)"] }
 }

@@ -10,21 +10,24 @@ struct MetricsPage {
 
     init(_ server: RelayServer) {
         self.init(
-            snapshots: server.snapshots, plane: server.choice.chosen, xdp: server.xdp?.statistics,
-            process: ProcessFigures.read())
+            snapshots: server.snapshots, tallies: server.planeTallies, planes: PlaneFigures(server.planes),
+            xdp: server.xdp?.statistics, process: ProcessFigures.read())
     }
 
-    init(snapshots: [WorkerSnapshot], plane: String, xdp: XDPStatistics? = nil, process: ProcessFigures) {
+    init(
+        snapshots: [WorkerSnapshot], tallies: [String: PlaneTally], planes: PlaneFigures, xdp: XDPStatistics? = nil,
+        process: ProcessFigures
+    ) {
+        let tallies = tallies.sorted { $0.key < $1.key }
         var page = MetricsText()
         page.begin("relayd_build_info", .gauge, "The version that runs.")
         page.sample("relayd_build_info", [("version", Version.number)], 1 as UInt64)
-        page.begin("relayd_data_plane", .gauge, "The data plane that runs.")
-        page.sample("relayd_data_plane", [("plane", plane)], 1 as UInt64)
         page.single("relayd_workers", .gauge, "Threads, each with its share of the clients.", UInt64(snapshots.count))
         Self.writeState(snapshots, to: &page)
         Self.writeRequests(snapshots, to: &page)
-        Self.writeTraffic(snapshots, plane, to: &page)
-        Self.writePlane(snapshots, plane, to: &page)
+        planes.write(to: &page)
+        Self.writeTraffic(tallies, to: &page)
+        Self.writePlane(tallies, to: &page)
         if let xdp { Self.writeXDP(xdp, to: &page) }
         process.write(to: &page)
         text = page.text
@@ -58,9 +61,9 @@ struct MetricsPage {
             snapshots.total(\.core.icmpIndications))
     }
 
-    private static func writeTraffic(_ snapshots: [WorkerSnapshot], _ plane: String, to page: inout MetricsText) {
-        typealias Row = (path: String, traffic: KeyPath<WorkerSnapshot, AllocationTraffic>)
-        let rows: [Row] = [("channel", \.core.channelTraffic), ("indication", \.core.indicationTraffic)]
+    private static func writeTraffic(_ tallies: [(key: String, value: PlaneTally)], to page: inout MetricsText) {
+        typealias Row = (path: String, traffic: KeyPath<PlaneTally, AllocationTraffic>)
+        let rows: [Row] = [("channel", \.channelTraffic), ("indication", \.indicationTraffic)]
         let figures:
             [(
                 name: String, help: String, up: KeyPath<AllocationTraffic, UInt64>,
@@ -71,17 +74,19 @@ struct MetricsPage {
             ]
         for figure in figures {
             page.begin(figure.name, .counter, figure.help)
-            for row in rows {
-                for (direction, path) in [("to_peer", figure.up), ("to_client", figure.down)] {
-                    page.sample(
-                        figure.name, [("plane", plane), ("path", row.path), ("direction", direction)],
-                        snapshots.total(row.traffic.appending(path: path)))
+            for (plane, tally) in tallies {
+                for row in rows {
+                    for (direction, path) in [("to_peer", figure.up), ("to_client", figure.down)] {
+                        page.sample(
+                            figure.name, [("plane", plane), ("path", row.path), ("direction", direction)],
+                            tally[keyPath: row.traffic.appending(path: path)])
+                    }
                 }
             }
         }
     }
 
-    /// The part of the plane that is in the kernel; what it relayed is in the totals above as well.
+    /// The program in the kernel; what it relayed is in the totals above as well.
     private static func writeXDP(_ xdp: XDPStatistics, to page: inout MetricsText) {
         page.begin("relayd_xdp_attachment", .gauge, "Where the XDP program is attached: interface and mode.")
         for attachment in xdp.attachments { page.sample("relayd_xdp_attachment", [("at", attachment)], 1 as UInt64) }
@@ -103,35 +108,37 @@ struct MetricsPage {
         }
     }
 
-    private static func writePlane(_ snapshots: [WorkerSnapshot], _ plane: String, to page: inout MetricsText) {
-        let rows: [(name: String, help: String, path: KeyPath<WorkerSnapshot, UInt64>)] = [
-            ("relayd_receive_calls_total", "System calls that received.", \.plane.receiveCalls),
-            ("relayd_received_datagrams_total", "Datagrams received.", \.plane.receivedDatagrams),
-            ("relayd_send_calls_total", "System calls that sent.", \.plane.sendCalls),
-            ("relayd_sent_datagrams_total", "Datagrams sent.", \.plane.sentDatagrams),
+    private static func writePlane(_ tallies: [(key: String, value: PlaneTally)], to page: inout MetricsText) {
+        let rows: [(name: String, help: String, path: KeyPath<PlaneCounters, UInt64>)] = [
+            ("relayd_receive_calls_total", "System calls that received.", \.receiveCalls),
+            ("relayd_received_datagrams_total", "Datagrams received.", \.receivedDatagrams),
+            ("relayd_send_calls_total", "System calls that sent.", \.sendCalls),
+            ("relayd_sent_datagrams_total", "Datagrams sent.", \.sentDatagrams),
             (
                 "relayd_send_queue_full_total", "Datagrams dropped because the kernel had no room.",
-                \.plane.sendQueueFull
+                \.sendQueueFull
             ),
-            ("relayd_send_too_big_total", "Datagrams dropped because they exceed the path MTU.", \.plane.sendTooBig),
-            ("relayd_send_refused_total", "Datagrams that the kernel refused to send.", \.plane.sendRefused),
-            ("relayd_receive_truncated_total", "Datagrams longer than the receive buffer.", \.plane.receiveTruncated),
+            ("relayd_send_too_big_total", "Datagrams dropped because they exceed the path MTU.", \.sendTooBig),
+            ("relayd_send_refused_total", "Datagrams that the kernel refused to send.", \.sendRefused),
+            ("relayd_receive_truncated_total", "Datagrams longer than the receive buffer.", \.receiveTruncated),
             (
                 "relayd_receive_queue_drops_total", "Datagrams dropped in full socket buffers.",
-                \.plane.receiveQueueDrops
+                \.receiveQueueDrops
             ),
             (
                 "relayd_receive_buffer_shortages_total", "Receives that waited because the plane had no buffer ready.",
-                \.plane.receiveBufferShortages
+                \.receiveBufferShortages
             ),
             (
                 "relayd_segmentation_refused_total", "Batches that were sent one by one instead.",
-                \.plane.segmentationRefused
+                \.segmentationRefused
             ),
         ]
         for row in rows {
             page.begin(row.name, .counter, row.help)
-            page.sample(row.name, [("plane", plane)], snapshots.total(row.path))
+            for (plane, tally) in tallies {
+                page.sample(row.name, [("plane", plane)], tally.counters[keyPath: row.path])
+            }
         }
     }
 }

@@ -42,6 +42,8 @@ struct CommandLineOptions: ParsableArguments {
     var rfc5766ChannelNumbers = false
     @Option(name: .long, help: help("How datagrams are moved.", .dataPlane))
     var dataPlane: [String] = []
+    @Flag(name: .long, help: "If the data plane that was asked for cannot start, take the best one that can.")
+    var fallback = false
     @Option(name: .long, help: help("Interfaces for the XDP program.", .xdpInterface))
     var xdpInterface: [String] = []
     @Option(name: .long, help: help("Where the XDP program runs.", .xdpMode))
@@ -50,14 +52,20 @@ struct CommandLineOptions: ParsableArguments {
     var xdpNextHop: [String] = []
     @Option(name: .long, help: help("Routes that the kernel can hold at once.", .xdpRoutes))
     var xdpRoutes: [String] = []
+    @Option(name: .long, help: help("The plane below XDP, for what the kernel leaves.", .xdpSlowPath))
+    var xdpSlowPath: [String] = []
     @Option(name: .long, help: help("Threads, each with its share of the clients.", .workers))
     var workers: [String] = []
     @Option(name: .long, help: help("SO_RCVBUF of every socket.", .receiveBuffer))
     var receiveBuffer: [String] = []
     @Option(name: .long, help: help("SO_SNDBUF of every socket.", .sendBuffer))
     var sendBuffer: [String] = []
-    @Option(name: .long, help: help("Serve /healthz, /readyz and /metrics.", .http))
+    @Option(name: .long, help: help("Serve health, metrics and administration over HTTP.", .http))
     var http: [String] = []
+    @Option(name: .long, help: help("The token that administration over HTTP asks for.", .httpTokenFile))
+    var httpTokenFile: [String] = []
+    @Option(name: .long, help: help("A unix socket for administration.", .adminSocket))
+    var adminSocket: [String] = []
     @Option(name: .long, help: help("The least severe lines that are logged.", .logLevel))
     var logLevel: [String] = []
     @Option(name: .long, help: help("How lines are written.", .logFormat))
@@ -74,9 +82,11 @@ struct CommandLineOptions: ParsableArguments {
             .allocationsPerUser: allocationsPerUser, .permissionsPerAllocation: permissionsPerAllocation,
             .unauthenticatedRate: unauthenticatedRate, .nonceLifetime: nonceLifetime, .dataPlane: dataPlane,
             .xdpInterface: xdpInterface, .xdpMode: xdpMode, .xdpNextHop: xdpNextHop, .xdpRoutes: xdpRoutes,
+            .xdpSlowPath: xdpSlowPath, .httpTokenFile: httpTokenFile, .adminSocket: adminSocket,
             .workers: workers, .receiveBuffer: receiveBuffer, .sendBuffer: sendBuffer, .http: http,
             .logLevel: logLevel, .logFormat: logFormat,
-            .rfc5766ChannelNumbers: rfc5766ChannelNumbers ? ["true"] : [], .demo: demo ? ["true"] : [],
+            .rfc5766ChannelNumbers: rfc5766ChannelNumbers ? ["true"] : [], .fallback: fallback ? ["true"] : [],
+            .demo: demo ? ["true"] : [],
         ]
         return given.filter { !$0.value.isEmpty }
     }

@@ -18,14 +18,18 @@ enum OptionKey: String, CaseIterable, Sendable {
     case nonceLifetime = "nonce-lifetime"
     case rfc5766ChannelNumbers = "rfc5766-channel-numbers"
     case dataPlane = "data-plane"
+    case fallback
     case xdpInterface = "xdp-interface"
     case xdpMode = "xdp-mode"
     case xdpNextHop = "xdp-next-hop"
     case xdpRoutes = "xdp-routes"
+    case xdpSlowPath = "xdp-slow-path"
     case workers
     case receiveBuffer = "receive-buffer"
     case sendBuffer = "send-buffer"
     case http
+    case httpTokenFile = "http-token-file"
+    case adminSocket = "admin-socket"
     case logLevel = "log-level"
     case logFormat = "log-format"
     case demo
@@ -44,7 +48,7 @@ enum OptionKey: String, CaseIterable, Sendable {
         case .listen, .relayAddress, .externalAddress, .user, .authSecret, .allowPeer, .denyPeer,
             .xdpInterface:
             .list
-        case .rfc5766ChannelNumbers, .demo: .flag
+        case .rfc5766ChannelNumbers, .fallback, .demo: .flag
         default: .single
         }
     }
@@ -71,15 +75,18 @@ enum OptionKey: String, CaseIterable, Sendable {
         case .allocationsPerUser, .permissionsPerAllocation, .unauthenticatedRate:
             "a whole number from 0 (no limit) to 1000000"
         case .nonceLifetime: "a whole number of seconds from 60 to 28800"
-        case .rfc5766ChannelNumbers, .demo: "true or false"
+        case .rfc5766ChannelNumbers, .fallback, .demo: "true or false"
         case .dataPlane: "auto, xdp, io-uring or socket"
         case .xdpInterface: "the name of a network interface, such as eth0"
         case .xdpMode: "auto, native or generic"
         case .xdpNextHop: "fib or swap"
         case .xdpRoutes: "a whole number from 1 to 1048576"
+        case .xdpSlowPath: "auto, io-uring or socket"
         case .workers: "a whole number from 1 to 256"
         case .receiveBuffer, .sendBuffer: "a number of bytes from 4096 to 1073741824"
         case .http: "an address and a port, such as 127.0.0.1:9090"
+        case .httpTokenFile: "the path of a file with one token that only its owner can read"
+        case .adminSocket: "an absolute path of at most 107 bytes, such as /run/relayd/admin.sock"
         case .logLevel: "trace, debug, info, notice, warning, error or critical"
         case .logFormat: "text or json"
         }
@@ -97,12 +104,13 @@ enum OptionKey: String, CaseIterable, Sendable {
         case .permissionsPerAllocation: "128"
         case .unauthenticatedRate: "500"
         case .nonceLifetime: "600"
-        case .rfc5766ChannelNumbers, .demo: "false"
+        case .rfc5766ChannelNumbers, .fallback, .demo: "false"
         case .dataPlane: "auto"
         case .xdpInterface: "those that carry the relay's addresses"
         case .xdpMode: "native"
         case .xdpNextHop: "fib"
         case .xdpRoutes: "16384"
+        case .xdpSlowPath: "auto"
         case .workers: "one a CPU"
         case .receiveBuffer, .sendBuffer: "1048576"
         case .logLevel: "info"

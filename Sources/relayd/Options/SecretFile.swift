@@ -3,24 +3,25 @@ import SystemPackage
 
 /// A file of secrets, one a line. It must not be readable by others.
 enum SecretFile {
-    static func read(_ path: String) throws(OptionProblem) -> [String] {
+    /// - Parameter key: the option that named the file, for the messages.
+    static func read(_ path: String, for key: OptionKey) throws(OptionProblem) -> [String] {
         var status = stat()
         guard stat(path, &status) == 0 else {
-            throw OptionProblem("auth-secret-file: \(path) cannot be read: \(Errno(rawValue: errno))")
+            throw OptionProblem("\(key.rawValue): \(path) cannot be read: \(Errno(rawValue: errno))")
         }
         guard status.st_mode & 0o007 == 0 else {
             throw OptionProblem(
-                "auth-secret-file: \(path) can be read by every user of this host; run chmod o-rwx \(path)")
+                "\(key.rawValue): \(path) can be read by every user of this host; run chmod o-rwx \(path)")
         }
         do {
             let secrets = try TextFile.read(path).split(whereSeparator: \.isNewline)
                 .map { $0.trimmed }.filter { !$0.isEmpty }
-            guard !secrets.isEmpty else { throw OptionProblem("auth-secret-file: \(path) has no secret in it") }
+            guard !secrets.isEmpty else { throw OptionProblem("\(key.rawValue): \(path) has no secret in it") }
             return secrets
         } catch let problem as OptionProblem {
             throw problem
         } catch {
-            throw OptionProblem("auth-secret-file: \(path) cannot be read: \(error)")
+            throw OptionProblem("\(key.rawValue): \(path) cannot be read: \(error)")
         }
     }
 }

@@ -56,6 +56,9 @@ extension Settings {
         if let http, http.port == 0 {
             problems.append(OptionProblem("http: \(http) needs a port other than 0"))
         }
+        if http == nil, httpToken != nil {
+            problems.append(OptionProblem("http-token-file: it has no effect without http"))
+        }
         for address in Self.repeated(listen) {
             problems.append(OptionProblem("listen: \(address) stands twice"))
         }

@@ -15,6 +15,16 @@ struct Settings {
         var requested: String? { self == .auto ? nil : rawValue }
     }
 
+    /// Which plane stands below XDP.
+    enum SlowPath: String, CaseIterable {
+        case auto
+        case ioUring = "io-uring"
+        case socket
+
+        /// The plane's name, or nothing for the one that runs, or the best that can.
+        var requested: String? { self == .auto ? nil : rawValue }
+    }
+
     enum LogFormat: String, CaseIterable {
         case text, json
     }
@@ -36,16 +46,21 @@ struct Settings {
     var nonceLifetimeSeconds: UInt32 = 600
     var acceptsRFC5766ChannelNumbers = false
     var plane = Plane.auto
+    /// Whether another plane may start in the place of the one that was asked for.
+    var fallsBack = false
     /// Empty: those that carry the relay's addresses.
     var xdpInterfaces: [String] = []
     var xdpMode = XDPOptions.Mode.native
     var xdpNextHop = XDPOptions.NextHop.fib
     var xdpRoutes = 16_384
+    var xdpSlowPath = SlowPath.auto
     /// Nothing: one a CPU.
     var workers: Int?
     var receiveBufferBytes = 1 << 20
     var sendBufferBytes = 1 << 20
     var http: TransportAddress?
+    var httpToken: String?
+    var adminSocketPath: String?
     var logLevel = Logger.Level.info
     var logFormat = LogFormat.text
     var isDemo = false
@@ -67,7 +82,7 @@ struct Settings {
         relayAddresses = reader.list(.relayAddress) { IPAddress($0) }
         externalAddresses = reader.list(.externalAddress) { IPAddress($0) }
         relayPorts = reader.value(.relayPorts, relayPorts, Self.ports)
-        http = reader.value(.http, nil) { TransportAddress($0) }
+        readAdministration(&reader)
         isDemo = reader.value(.demo, false) { Bool($0) }
         if listen.isEmpty, !isDemo {
             listen = [
@@ -87,7 +102,21 @@ struct Settings {
         authSecrets = reader.list(.authSecret) { $0.isEmpty ? nil : $0 }
         guard let path = reader.value(.authSecretFile, nil, { $0.isEmpty ? nil : $0 }) else { return }
         do throws(OptionProblem) {
-            authSecrets += try SecretFile.read(path)
+            authSecrets += try SecretFile.read(path, for: .authSecretFile)
+        } catch {
+            reader.problems.append(error)
+        }
+    }
+
+    private mutating func readAdministration(_ reader: inout SettingsReader) {
+        http = reader.value(.http, nil) { TransportAddress($0) }
+        // sun_path of sockaddr_un with its final zero.
+        adminSocketPath = reader.value(.adminSocket, nil) { path in
+            path.hasPrefix("/") && path.utf8.count < 108 ? path : nil
+        }
+        guard let path = reader.value(.httpTokenFile, nil, { $0.isEmpty ? nil : $0 }) else { return }
+        do throws(OptionProblem) {
+            httpToken = try SecretFile.read(path, for: .httpTokenFile).first
         } catch {
             reader.problems.append(error)
         }
@@ -107,11 +136,13 @@ struct Settings {
 
     private mutating func readOperation(_ reader: inout SettingsReader) {
         plane = reader.value(.dataPlane, plane) { Plane(rawValue: $0) }
+        fallsBack = reader.value(.fallback, false) { Bool($0) }
         // IFNAMSIZ with its final zero.
         xdpInterfaces = reader.list(.xdpInterface) { (1...15).contains($0.utf8.count) ? $0 : nil }
         xdpMode = reader.value(.xdpMode, xdpMode) { XDPOptions.Mode(rawValue: $0) }
         xdpNextHop = reader.value(.xdpNextHop, xdpNextHop) { XDPOptions.NextHop(rawValue: $0) }
         xdpRoutes = reader.number(.xdpRoutes, xdpRoutes, in: 1...1_048_576)
+        xdpSlowPath = reader.value(.xdpSlowPath, xdpSlowPath) { SlowPath(rawValue: $0) }
         workers = reader.value(.workers, nil) { text in Int(text).flatMap { (1...256).contains($0) ? $0 : nil } }
         receiveBufferBytes = reader.number(.receiveBuffer, receiveBufferBytes, in: 4096...(1 << 30))
         sendBufferBytes = reader.number(.sendBuffer, sendBufferBytes, in: 4096...(1 << 30))

@@ -5,14 +5,15 @@ import STUN
 
 extension RelayServer {
     /// The plane that runs and what it does, for a person.
-    var planeText: String { "\(choice.chosen) (\(choice.promise))" }
+    var planeText: String { "\(planes.choice.chosen) (\(planes.choice.promise))" }
 
     /// One readable block: what was chosen and why, where the relay listens, and where it relays.
     func announce(_ settings: Settings, to logger: Logger) {
-        for refusal in choice.refusals {
+        for refusal in planes.choice.refusals {
             logger.info("data plane refused", metadata: ["plane": "\(refusal.name)", "reason": "\(refusal.reason)"])
         }
-        logger.info("data plane chosen", metadata: ["plane": "\(choice.chosen)", "does": "\(choice.promise)"])
+        logger.info(
+            "data plane chosen", metadata: ["plane": "\(planes.choice.chosen)", "does": "\(planes.choice.promise)"])
         for relay in configuration.relayAddresses {
             let external = relay.external.map { ["external": "\($0)"] as Logger.Metadata } ?? [:]
             logger.info(

@@ -1,4 +1,3 @@
-import DataPlaneSocket
 import DataPlaneXDP
 import Glibc
 import Logging
@@ -9,12 +8,11 @@ import ServiceLifecycle
 
 /// The workers of one relay, from the binding of their listeners to the end of their threads.
 final class RelayServer: Service {
-    let choice: PlaneChoice
+    /// Which plane runs, and how that changes.
+    let planes: PlaneSupervisor
     /// How each worker is reached and what it shows.
     let links: [WorkerLink]
     let configuration: Configuration
-    /// The XDP program, while the plane is one that uses it.
-    let xdp: XDPSession?
     private let threads: [WorkerThread]
     private let events: AsyncStream<WorkerEvent>
     private let logger: Logger
@@ -23,24 +21,23 @@ final class RelayServer: Service {
     init(_ settings: Settings, logger: Logger) throws(StartError) {
         self.logger = logger
         configuration = try settings.coreConfiguration()
-        let catalogue = PlaneCatalogue(
-            settings, relayAddresses: configuration.relayAddresses.map(\.address), loadsXDP: settings.plane == .xdp)
+        let count = settings.workers ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        let catalogue = PlaneCatalogue(settings, relayAddresses: configuration.relayAddresses.map(\.address))
         do throws(PlaneError) {
-            choice = try PlaneChoice.choose(among: catalogue.candidates, requested: settings.plane.requested)
+            planes = try PlaneSupervisor(settings, catalogue, workers: count, logger: logger)
         } catch {
             throw StartError(error.description, .unavailable)
         }
-        xdp = choice.chosen == "xdp" ? catalogue.xdp : nil
         // Without more descriptors there are fewer allocations, each refused with its reason; nothing else breaks.
         _ = try? SystemSockets.raiseDescriptorLimit()
         let opener = SystemSockets(
             receiveBufferBytes: settings.receiveBufferBytes, sendBufferBytes: settings.sendBufferBytes)
         try Self.checkAddresses(settings.listen, configuration.relayAddresses, opener)
 
-        let crew = Crew(configuration, settings, opener: opener, logger: logger)
+        let crew = Crew(configuration, settings, count: count, opener: opener, logger: logger)
         let (events, reporter) = AsyncStream.makeStream(of: WorkerEvent.self)
         self.events = events
-        let planes = catalogue.planes(of: choice)
+        let mustStart = settings.plane != .auto && !settings.fallsBack
         var links: [WorkerLink] = []
         var threads: [WorkerThread] = []
         do {
@@ -51,9 +48,16 @@ final class RelayServer: Service {
                 workers.append(Box(try crew.worker(number, link)))
                 links.append(link)
             }
+            planes.supervise(links)
+            let planes = planes
             for (number, box) in workers.enumerated() {
-                threads.append(
-                    try WorkerThread(box.take(), number: number, planes: planes) { reporter.yield($0) })
+                let thread = try WorkerThread(
+                    box.take(), number: number, planes: planes.order, mustStart: mustStart
+                ) { event in
+                    planes.note(event, of: number)
+                    reporter.yield(event)
+                }
+                threads.append(thread)
             }
         } catch {
             for link in links { link.stop() }
@@ -67,13 +71,8 @@ final class RelayServer: Service {
     func run() async throws {
         defer { stop() }
         for await event in events.cancelOnGracefulShutdown() {
-            switch event {
-            case .started(let plane): logger.info("data plane started", metadata: ["plane": "\(plane)"])
-            case .failed(let plane, let error):
-                logger.error("data plane failed", metadata: ["plane": "\(plane)", "reason": "\(error)"])
-            case .ended(.failed(let error)): throw StartError(error.description, .unavailable)
-            case .ended(.stopped): break
-            }
+            guard case .ended(.failed(let error)) = event else { continue }
+            throw StartError(error.description, .unavailable)
         }
     }
 
@@ -83,8 +82,18 @@ final class RelayServer: Service {
         for thread in threads { thread.join() }
     }
 
-    /// What all workers show, added up.
+    /// What each worker shows.
     var snapshots: [WorkerSnapshot] { links.map(\.snapshot) }
+
+    /// What each plane did, all workers added up.
+    var planeTallies: [String: PlaneTally] {
+        links.reduce(into: [:]) { sums, link in
+            for (plane, tally) in link.planeTallies { sums[plane, default: PlaneTally()].add(tally) }
+        }
+    }
+
+    /// The XDP program, once it is loaded.
+    var xdp: XDPSession? { planes.catalogue.xdp }
 
     /// A port that another program has, and an address that is not ours, are found before anything is started.
     private static func checkAddresses(
@@ -109,11 +118,11 @@ private struct Crew {
     private let reserved: ReservedSockets
     private let notes: NoteLog
 
-    init(_ configuration: Configuration, _ settings: Settings, opener: SystemSockets, logger: Logger) {
+    init(_ configuration: Configuration, _ settings: Settings, count: Int, opener: SystemSockets, logger: Logger) {
         self.configuration = configuration
         self.opener = opener
         listeners = settings.listen
-        count = settings.workers ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        self.count = count
         ledger = RelayLedger(relayAddresses: configuration.relayAddresses)
         reserved = ReservedSockets(opener: opener)
         notes = NoteLog(logger: logger)

@@ -1,0 +1,92 @@
+import DataPlaneXDP
+import RelayCore
+import RelayWorker
+
+/// What `/status` says, as JSON with keys in snake_case.
+struct RelayStatus: Codable, Sendable {
+    let version: String
+    let workers: Int
+    let allocations: UInt64
+    let permissions: UInt64
+    let channels: UInt64
+    let plane: PlaneStatus
+    /// What each plane said of this host at start.
+    let candidates: [Candidate]
+    /// The program in the kernel, while it is loaded.
+    let xdp: XDPStatus?
+
+    struct PlaneStatus: Codable, Sendable {
+        let name: String
+        /// The userspace plane that does what the kernel leaves.
+        let slowPath: String
+        let does: String
+        /// `start`, `swap` (asked for while running) or `fallback` (another one failed).
+        let cause: String
+        /// False while workers are on their way.
+        let settled: Bool
+        let workers: [String: Int]
+        let fallbacks: [String]
+        /// The planes that failed since the last change that was asked for.
+        let failures: [Failure]
+    }
+
+    struct Failure: Codable, Sendable {
+        let plane: String
+        let reason: String
+    }
+
+    struct Candidate: Codable, Sendable {
+        let name: String
+        /// `usable`, `refused` or `untried`.
+        let verdict: String
+        let does: String?
+        let reason: String?
+    }
+
+    struct XDPStatus: Codable, Sendable {
+        let attachments: [String]
+        let routes: Int
+        let refusedRoutes: UInt64
+    }
+
+    init(_ server: RelayServer) {
+        let snapshots = server.snapshots
+        let now = server.planes.status
+        version = Version.number
+        workers = snapshots.count
+        allocations = snapshots.reduce(0) { $0 + $1.core.allocations }
+        permissions = snapshots.reduce(0) { $0 + $1.core.permissions }
+        channels = snapshots.reduce(0) { $0 + $1.core.channels }
+        plane = PlaneStatus(now)
+        candidates = server.planes.candidates.map { Candidate($0) }
+        xdp = server.xdp.map { session in
+            let statistics = session.statistics
+            return XDPStatus(
+                attachments: statistics.attachments, routes: statistics.routes, refusedRoutes: statistics.refusedRoutes)
+        }
+    }
+}
+
+extension RelayStatus.PlaneStatus {
+    init(_ status: PlaneSupervisor.Status) {
+        name = status.plane
+        slowPath = status.slowPath
+        does = status.promise
+        cause = status.cause.rawValue
+        settled = status.isSettled
+        workers = status.workersByPlane
+        fallbacks = status.fallbacks
+        failures = status.failures.map { RelayStatus.Failure(plane: $0.plane, reason: $0.reason.description) }
+    }
+}
+
+extension RelayStatus.Candidate {
+    init(_ candidate: PlaneChoice.Candidate) {
+        name = candidate.name
+        switch candidate.probe {
+        case .usable(let promise): (verdict, does, reason) = ("usable", promise, nil)
+        case .refused(let error): (verdict, does, reason) = ("refused", nil, error.description)
+        case .untried: (verdict, does, reason) = ("untried", nil, nil)
+        }
+    }
+}

@@ -1,0 +1,151 @@
+import DataPlaneIOUring
+import DataPlaneSocket
+import DataPlaneXDP
+import RelayCore
+import RelayWorker
+import STUN
+import Synchronization
+
+/// The planes of this build on this host: what each says about itself, and how they are put together.
+final class PlaneCatalogue: Sendable {
+    /// What a survey may do to find out about XDP.
+    enum XDPDepth {
+        /// Nothing: another plane was asked for by name.
+        case untried
+        /// Load the program, attach nothing.
+        case load
+        /// Load and attach it, so that what only attaching can tell is known before a worker depends on it.
+        case attach
+    }
+
+    private let settings: Settings
+    private let relayAddresses: [IPAddress]
+    /// The program stays loaded once it is: the process may since have lost the right to load it.
+    private let session = Mutex<XDPSession?>(nil)
+
+    /// - Parameter relayAddresses: where relayed transport addresses are made.
+    init(_ settings: Settings, relayAddresses: [IPAddress]) {
+        self.settings = settings
+        self.relayAddresses = relayAddresses
+    }
+
+    /// The XDP program, where it is loaded.
+    var xdp: XDPSession? { session.withLock { $0 } }
+
+    /// Asks every plane, in the order in which `auto` takes them.
+    func survey(xdp depth: XDPDepth) -> [PlaneChoice.Candidate] {
+        let userspace = Self.userspace.map { ($0.name, $0.probe) }
+        let below = slowPath(nil, userspace.filter { if case .usable = $0.1 { true } else { false } }.map(\.0))
+        let xdp: PlaneProbe =
+            depth == .untried
+            ? .untried
+            : Self.ask { () throws(PlaneError) in
+                try self.promise(above: below, attaching: depth == .attach)
+            }
+        return ([("xdp", xdp)] + userspace).map { PlaneChoice.Candidate(name: $0.0, probe: $0.1) }
+    }
+
+    /// A plane that is ready to run, and what it will do.
+    ///
+    /// - Parameter current: the userspace plane that runs now, which XDP then stands above unless the settings name
+    ///   another: so that switching it on or off changes nothing below.
+    func plane(_ name: String, above current: String?) throws(PlaneError) -> (plane: any DataPlane, promise: String) {
+        if let found = Self.userspace.first(where: { $0.name == name }) {
+            return (found.plane, try Self.promise(of: found))
+        }
+        guard name == "xdp" else { throw Self.unknown(name) }
+        let usable = Self.userspace.filter { (try? Self.promise(of: $0)) != nil }.map(\.name)
+        let below = slowPath(current, usable)
+        let promise = try promise(above: below, attaching: true)
+        guard let session = xdp, let slowPath = Self.userspace.first(where: { $0.name == below }) else {
+            preconditionFailure("a plane that promised something is there")
+        }
+        return (XDPPlane(session, slowPath: slowPath.plane), promise)
+    }
+
+    // MARK: XDP
+
+    private func promise(above slowPath: String?, attaching: Bool) throws(PlaneError) -> String {
+        guard let slowPath else {
+            throw PlaneError(
+                what: "XDP above \(settings.xdpSlowPath.requested ?? "any plane")",
+                why: "the plane below it cannot run here",
+                mend: "relayd doctor says what that one misses; --xdp-slow-path names another.")
+        }
+        let session = try loaded()
+        if attaching { try session.prepare() }
+        return "\(session.promise), above \(slowPath)"
+    }
+
+    private func loaded() throws(PlaneError) -> XDPSession {
+        if let session = xdp { return session }
+        let loaded = try XDPSession(settings.xdpOptions(relayAddresses: relayAddresses))
+        session.withLock { $0 = loaded }
+        return loaded
+    }
+
+    /// What stands below XDP: the named one, else the one that runs, else the best that can.
+    private func slowPath(_ current: String?, _ usable: [String]) -> String? {
+        if let named = settings.xdpSlowPath.requested { return usable.first { $0 == named } }
+        return usable.first { $0 == current } ?? usable.first
+    }
+
+    // MARK: Userspace
+
+    private struct Userspace {
+        let plane: any DataPlane
+        let probe: PlaneProbe
+        var name: String { plane.name }
+    }
+
+    /// In the order in which `auto` takes them.
+    private static var userspace: [Userspace] {
+        let ioUring = IOUringPlane()
+        let socket = SocketPlane()
+        return [
+            Userspace(plane: ioUring, probe: ask { () throws(PlaneError) in try ioUring.probe().description }),
+            Userspace(plane: socket, probe: ask { () throws(PlaneError) in try socket.probe().description }),
+        ]
+    }
+
+    private static func promise(of found: Userspace) throws(PlaneError) -> String {
+        switch found.probe {
+        case .usable(let promise): return promise
+        case .refused(let reason): throw reason
+        case .untried: preconditionFailure("userspace planes are always asked")
+        }
+    }
+
+    private static func ask(_ probe: () throws(PlaneError) -> String) -> PlaneProbe {
+        do throws(PlaneError) {
+            return .usable(try probe())
+        } catch {
+            return .refused(error)
+        }
+    }
+
+    private static func unknown(_ name: String) -> PlaneError {
+        PlaneError(
+            what: "There is no data plane called \(name)", why: "this build has xdp, io-uring and socket",
+            mend: "Choose one of them.")
+    }
+}
+
+extension Settings {
+    func xdpOptions(relayAddresses: [IPAddress]) -> XDPOptions {
+        var options = XDPOptions()
+        options.interfaces = xdpInterfaces
+        options.mode = xdpMode
+        options.nextHop = xdpNextHop
+        options.routes = xdpRoutes
+        options.addresses = listen.map(\.ip).filter { !$0.isUnspecifiedAddress } + relayAddresses
+        options.relayAddresses = relayAddresses
+        options.relayPorts = relayPorts
+        options.isRequested = plane == .xdp
+        return options
+    }
+}
+
+enum Version {
+    static let number = "0.1.0"
+}

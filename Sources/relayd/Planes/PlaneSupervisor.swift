@@ -1,0 +1,203 @@
+import DataPlaneXDP
+import Logging
+import RelayWorker
+import Synchronization
+
+/// Keeps all workers of a relay on one plane: the chosen one, the one that takes over when that fails, or the one that
+/// somebody asked for while the relay runs.
+final class PlaneSupervisor: Sendable {
+    /// Why a change that was asked for did not happen.
+    enum SwapError: Error, CustomStringConvertible {
+        /// Another change is under way.
+        case busy
+        /// The plane cannot run here; everything goes on as before.
+        case refused(PlaneError)
+        /// It could not start on some worker; all went on with another one.
+        case failed(PlaneError, nowOn: String)
+        /// A worker has not said anything for ten seconds.
+        case unanswered
+
+        var description: String {
+            switch self {
+            case .busy: "Another change of planes is under way: try again when /status shows it done."
+            case .refused(let reason): "Nothing was changed. \(reason)"
+            case .failed(let reason, let plane): "The relay runs on \(plane), with all of its allocations. \(reason)"
+            case .unanswered: "A worker did not answer for 10 s; /status shows which planes run."
+            }
+        }
+    }
+
+    private struct State: Sendable {
+        var roster: PlaneRoster
+        /// The planes of the roster's order, and what each will do.
+        var planes: [String: any DataPlane]
+        var promises: [String: String]
+        var links: [WorkerLink] = []
+        /// How often the relay came to a plane, by plane and cause.
+        var changes: [Change: UInt64] = [:]
+        var waiting: CheckedContinuation<Void, Never>?
+        var isChanging = false
+
+        /// One change at a time.
+        mutating func begin() -> Bool {
+            guard !isChanging, roster.isSettled else { return false }
+            isChanging = true
+            return true
+        }
+    }
+
+    /// One way of coming to a plane.
+    struct Change: Hashable, Sendable {
+        let plane: String
+        let cause: PlaneRoster.Cause
+    }
+
+    private static let patience = Duration.seconds(10)
+
+    /// What was asked for at start, and what was found.
+    let choice: PlaneChoice
+    let candidates: [PlaneChoice.Candidate]
+    let catalogue: PlaneCatalogue
+    private let logger: Logger
+    private let state: Mutex<State>
+
+    /// Chooses as the settings say. Nothing runs yet.
+    init(_ settings: Settings, _ catalogue: PlaneCatalogue, workers: Int, logger: Logger) throws(PlaneError) {
+        let requested = settings.plane.requested
+        let triesXDP = requested == nil || requested == "xdp" || settings.fallsBack
+        candidates = catalogue.survey(xdp: triesXDP ? .attach : .untried)
+        choice = try PlaneChoice.choose(among: candidates, requested: requested, fallsBack: settings.fallsBack)
+        self.catalogue = catalogue
+        self.logger = logger
+        var state = State(
+            roster: PlaneRoster(order: [choice.chosen] + choice.fallbacks, workers: workers), planes: [:], promises: [:]
+        )
+        for name in state.roster.order {
+            let found = try catalogue.plane(name, above: nil)
+            state.planes[name] = found.plane
+            state.promises[name] = found.promise
+        }
+        self.state = Mutex(state)
+        if choice.chosen != "xdp" { catalogue.xdp?.detachIfUnused() }
+    }
+
+    /// What every worker is to run.
+    var order: PlaneOrder { state.withLock { Self.order(of: $0) } }
+
+    /// The workers that are told of changes, in the order of their numbers; before the first of them runs.
+    func supervise(_ links: [WorkerLink]) { state.withLock { $0.links = links } }
+
+    // MARK: Changing planes
+
+    /// Has all workers go on with another plane, with their sockets and allocations.
+    ///
+    /// Loading a program may take this task some ten milliseconds; the workers relay meanwhile.
+    func swap(to name: String) async throws(SwapError) {
+        guard state.withLock({ $0.begin() }) else { throw .busy }
+        defer { state.withLock { $0.isChanging = false } }
+        let current = status
+        let found: (plane: any DataPlane, promise: String)
+        do throws(PlaneError) {
+            found = try catalogue.plane(name, above: current.slowPath)
+        } catch {
+            throw .refused(error)
+        }
+        guard name != current.plane || found.plane.slowPathName != current.slowPath else { return }
+        defer { catalogue.xdp?.detachIfUnused() }
+        await settle { state in
+            state.planes[name] = found.plane
+            state.promises[name] = found.promise
+            state.roster.change(to: [name] + state.roster.order.filter { $0 != name })
+        }
+        let now = status
+        guard now.isSettled else { throw .unanswered }
+        if let failure = now.failures.first { throw .failed(failure.reason, nowOn: now.plane) }
+    }
+
+    /// Changes the roster, tells the workers, and waits until all of them run again.
+    private func settle(_ change: @Sendable (inout State) -> Void) async {
+        let timer = Task { [self] in
+            try await Task.sleep(for: Self.patience)
+            state.withLock { $0.waiting.take() }?.resume()
+        }
+        await withCheckedContinuation { continuation in
+            state.withLock { state in
+                change(&state)
+                state.waiting = continuation
+                let order = Self.order(of: state)
+                for link in state.links { link.swap(to: order) }
+            }
+        }
+        timer.cancel()
+    }
+
+    // MARK: What workers say
+
+    /// Takes note of what befell a worker. Called on its thread.
+    func note(_ event: WorkerEvent, of worker: Int) {
+        switch event {
+        case .started(let plane):
+            conclude { $0.roster.started(worker, on: plane) }
+        case .failed(let plane, let reason):
+            logger.error(
+                "data plane failed", metadata: ["plane": "\(plane)", "worker": "\(worker)", "reason": "\(reason)"])
+            conclude { $0.roster.failed(worker, on: plane, reason) }
+        case .ended:
+            conclude { $0.roster.ended(worker) }
+        }
+    }
+
+    private func conclude(_ event: @Sendable (inout State) -> PlaneRoster.Consequence) {
+        let (settled, waiting) = state.withLock { state -> (Status?, CheckedContinuation<Void, Never>?) in
+            switch event(&state) {
+            case .nothing: return (nil, nil)
+            case .move(let workers):
+                let order = Self.order(of: state)
+                for worker in workers { state.links[worker].swap(to: order) }
+                return (nil, nil)
+            case .settled:
+                let change = Change(plane: state.roster.current, cause: state.roster.cause)
+                state.changes[change, default: 0] += 1
+                return (Self.status(of: state), state.waiting.take())
+            }
+        }
+        if let settled {
+            logger.info(
+                "data plane runs",
+                metadata: ["plane": "\(settled.plane)", "does": "\(settled.promise)", "cause": "\(settled.cause)"])
+        }
+        waiting?.resume()
+    }
+
+    // MARK: What others see
+
+    /// Which plane runs, and why.
+    struct Status: Sendable {
+        let plane: String
+        /// The userspace plane that does what the kernel leaves.
+        let slowPath: String
+        let promise: String
+        let cause: PlaneRoster.Cause
+        let isSettled: Bool
+        let workersByPlane: [String: Int]
+        let failures: [PlaneRoster.Failure]
+        let fallbacks: [String]
+        let changes: [Change: UInt64]
+    }
+
+    var status: Status { state.withLock { Self.status(of: $0) } }
+
+    private static func status(of state: State) -> Status {
+        let roster = state.roster
+        guard let plane = state.planes[roster.current] else { preconditionFailure("a plane without a name") }
+        return Status(
+            plane: plane.name, slowPath: plane.slowPathName, promise: state.promises[plane.name] ?? "",
+            cause: roster.cause, isSettled: roster.isSettled, workersByPlane: roster.workersByPlane,
+            failures: roster.failures, fallbacks: Array(roster.order.dropFirst()), changes: state.changes)
+    }
+
+    private static func order(of state: State) -> PlaneOrder {
+        let planes = state.roster.order.compactMap { state.planes[$0] }
+        return PlaneOrder(planes[0], fallbacks: Array(planes.dropFirst()))
+    }
+}
