@@ -102,7 +102,10 @@ let package = Package(
             path: "Tests/PlaneTestKit", swiftSettings: strict),
         .testTarget(
             name: "PlaneConformanceTests",
-            dependencies: ["PlaneTestKit", "RelayWorker", "RelayCore", "STUN", "CLinux"], swiftSettings: strict),
+            dependencies: [
+                "PlaneTestKit", "ReferenceRelay", "DataPlaneSocket", "DataPlaneIOUring", "DataPlaneXDP", "RelayWorker",
+                "RelayCore", "STUN", "CLinux",
+            ], swiftSettings: strict),
         .testTarget(
             name: "DataPlaneSocketTests",
             dependencies: ["DataPlaneSocket", "PlaneTestKit", "RelayWorker", "RelayCore", "STUN", "CLinux"],

@@ -61,4 +61,9 @@ extension TestNamespace {
     package func switchOffChecksums(of device: String) throws {
         try Self.ip("netns", "exec", name, "ethtool", "-K", device, "tx", "off")
     }
+
+    /// Makes a veth take what an XDP program at its other end transmits.
+    package func switchOnReceiveOffload(of device: String) throws {
+        try Self.ip("netns", "exec", name, "ethtool", "-K", device, "gro", "on")
+    }
 }
