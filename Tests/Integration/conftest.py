@@ -75,11 +75,11 @@ def start_relay(data_plane):
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory):
+def network(request, tmp_path_factory):
     """Three namespaces and the wires between them. Every frame of a module's tests is captured and checked."""
     if NO_NAMESPACES is not None:
         pytest.skip(f"no network namespaces here: {NO_NAMESPACES}")
-    made = Network()
+    made = Network(captures_at_relay=not getattr(request.module, "GRO_AT_RELAY", False))
     capture = Capture(made, tmp_path_factory.mktemp("capture"))
     try:
         yield made

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 
 from namespaces import Namespace
@@ -37,14 +38,16 @@ def run_relayd(*arguments: str, seconds: float = START_SECONDS, **more) -> subpr
 class Relay:
     """A running relayd. The flags say everything: nothing is added to them."""
 
-    def __init__(self, *flags: str, namespace: Namespace | None = None, ready_at: type_of_address | None = None) -> None:
+    def __init__(self, *flags: str, namespace: Namespace | None = None, ready_at: type_of_address | None = None,
+                 prepare: Callable[[], None] | None = None) -> None:
+        """`prepare` is run in the new process before it becomes relayd."""
         self.namespace = namespace
         self.address = ready_at or ("127.0.0.1", 3478)
         self._log = tempfile.NamedTemporaryFile(prefix="relayd-", suffix=".log")
         self._output = tempfile.NamedTemporaryFile(prefix="relayd-", suffix=".out")
         with namespace or nullcontext():
             self.process = subprocess.Popen([str(BINARY), *flags], stdout=self._output, stderr=self._log,
-                                            env=environment())
+                                            env=environment(), preexec_fn=prepare)
         self.pid = self.process.pid
         try:
             self._await_binding_answer()

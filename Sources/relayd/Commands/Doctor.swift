@@ -28,7 +28,10 @@ struct Doctor: ParsableCommand {
             }
         }
         print("\nXDP")
-        for line in XDPReport.lines(settings.xdpOptions(relayAddresses: relayAddresses)) { print("  \(line)") }
+        for line in XDPReport.lines(
+            settings.xdpOptions(
+                relayAddresses: relayAddresses, isRequested: settings.plane == .xdp))
+        { print("  \(line)") }
         print("\nhost")
         for line in HostReport(settings).lines { print("  \(line)") }
     }

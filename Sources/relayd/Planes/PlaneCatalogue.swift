@@ -40,7 +40,7 @@ final class PlaneCatalogue: Sendable {
             depth == .untried
             ? .untried
             : Self.ask { () throws(PlaneError) in
-                try self.promise(above: below, attaching: depth == .attach)
+                try self.promise(above: below, attaching: depth == .attach, isRequested: self.settings.plane == .xdp)
             }
         return ([("xdp", xdp)] + userspace).map { PlaneChoice.Candidate(name: $0.0, probe: $0.1) }
     }
@@ -49,14 +49,17 @@ final class PlaneCatalogue: Sendable {
     ///
     /// - Parameter current: the userspace plane that runs now, which XDP then stands above unless the settings name
     ///   another: so that switching it on or off changes nothing below.
-    func plane(_ name: String, above current: String?) throws(PlaneError) -> (plane: any DataPlane, promise: String) {
+    /// - Parameter isRequested: somebody asked for it by name, and takes what `auto` would not.
+    func plane(
+        _ name: String, above current: String?, isRequested: Bool
+    ) throws(PlaneError) -> (plane: any DataPlane, promise: String) {
         if let found = Self.userspace.first(where: { $0.name == name }) {
             return (found.plane, try Self.promise(of: found))
         }
         guard name == "xdp" else { throw Self.unknown(name) }
         let usable = Self.userspace.filter { (try? Self.promise(of: $0)) != nil }.map(\.name)
         let below = slowPath(current, usable)
-        let promise = try promise(above: below, attaching: true)
+        let promise = try promise(above: below, attaching: true, isRequested: isRequested)
         guard let session = xdp, let slowPath = Self.userspace.first(where: { $0.name == below }) else {
             preconditionFailure("a plane that promised something is there")
         }
@@ -65,21 +68,22 @@ final class PlaneCatalogue: Sendable {
 
     // MARK: XDP
 
-    private func promise(above slowPath: String?, attaching: Bool) throws(PlaneError) -> String {
+    private func promise(above slowPath: String?, attaching: Bool, isRequested: Bool) throws(PlaneError) -> String {
         guard let slowPath else {
             throw PlaneError(
                 what: "XDP above \(settings.xdpSlowPath.requested ?? "any plane")",
                 why: "the plane below it cannot run here",
                 mend: "relayd doctor says what that one misses; --xdp-slow-path names another.")
         }
-        let session = try loaded()
+        let session = try loaded(isRequested: isRequested)
         if attaching { try session.prepare() }
         return "\(session.promise), above \(slowPath)"
     }
 
-    private func loaded() throws(PlaneError) -> XDPSession {
+    private func loaded(isRequested: Bool) throws(PlaneError) -> XDPSession {
         if let session = xdp { return session }
-        let loaded = try XDPSession(settings.xdpOptions(relayAddresses: relayAddresses))
+        let loaded = try XDPSession(
+            settings.xdpOptions(relayAddresses: relayAddresses, isRequested: isRequested))
         session.withLock { $0 = loaded }
         return loaded
     }
@@ -132,7 +136,7 @@ final class PlaneCatalogue: Sendable {
 }
 
 extension Settings {
-    func xdpOptions(relayAddresses: [IPAddress]) -> XDPOptions {
+    func xdpOptions(relayAddresses: [IPAddress], isRequested: Bool) -> XDPOptions {
         var options = XDPOptions()
         options.interfaces = xdpInterfaces
         options.mode = xdpMode
@@ -141,7 +145,7 @@ extension Settings {
         options.addresses = listen.map(\.ip).filter { !$0.isUnspecifiedAddress } + relayAddresses
         options.relayAddresses = relayAddresses
         options.relayPorts = relayPorts
-        options.isRequested = plane == .xdp
+        options.isRequested = isRequested
         return options
     }
 }

@@ -73,7 +73,7 @@ final class PlaneSupervisor: Sendable {
             roster: PlaneRoster(order: [choice.chosen] + choice.fallbacks, workers: workers), planes: [:], promises: [:]
         )
         for name in state.roster.order {
-            let found = try catalogue.plane(name, above: nil)
+            let found = try catalogue.plane(name, above: nil, isRequested: name == requested)
             state.planes[name] = found.plane
             state.promises[name] = found.promise
         }
@@ -98,7 +98,7 @@ final class PlaneSupervisor: Sendable {
         let current = status
         let found: (plane: any DataPlane, promise: String)
         do throws(PlaneError) {
-            found = try catalogue.plane(name, above: current.slowPath)
+            found = try catalogue.plane(name, above: current.slowPath, isRequested: true)
         } catch {
             throw .refused(error)
         }

@@ -1,0 +1,72 @@
+"""What a process may not do: capabilities dropped, system calls refused, another user; for `preexec_fn`."""
+
+import ctypes
+import os
+import platform
+import struct
+from collections.abc import Callable
+
+CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = 12, 13, 21, 38, 39
+PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 24, 38, 22, 2
+NOBODY = 65534
+# By architecture: its number in audit messages, and the calls' numbers.
+SYSTEM_CALLS = {
+    "x86_64": (0xC000003E, {"bpf": 321, "io_uring_setup": 425}),
+    "aarch64": (0xC00000B7, {"bpf": 280, "io_uring_setup": 425}),
+}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _prctl(option: int, *arguments: object) -> None:
+    if _libc.prctl(option, *arguments) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option})")
+
+
+def without_capabilities(*capabilities: int) -> Callable[[], None]:
+    """Root, but not allowed to have these: what it executes does not get them."""
+
+    def drop() -> None:
+        for capability in capabilities:
+            _prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+    return drop
+
+
+def as_nobody(then: Callable[[], None] = lambda: None) -> Callable[[], None]:
+    """An ordinary user without any capability."""
+
+    def become() -> None:
+        then()
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+
+    return become
+
+
+def refusing(*names: str) -> Callable[[], None]:
+    """A seccomp filter as container engines set it: these calls fail with EPERM."""
+    architecture, numbers = SYSTEM_CALLS[platform.machine()]
+
+    def instruction(code: int, on_true: int, on_false: int, value: int) -> bytes:
+        return struct.pack("HBBI", code, on_true, on_false, value)
+
+    load, equal, give_back = 0x20, 0x15, 0x06
+    allow, refuse = 0x7FFF0000, 0x00050000 | 1
+    program = instruction(load, 0, 0, 4) + instruction(equal, 1, 0, architecture) + instruction(give_back, 0, 0, allow)
+    program += instruction(load, 0, 0, 0)
+    for name in names:
+        program += instruction(equal, 0, 1, numbers[name]) + instruction(give_back, 0, 0, refuse)
+    program += instruction(give_back, 0, 0, allow)
+
+    class Filter(ctypes.Structure):
+        _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+    made = Filter(len(program) // 8, program)
+
+    def install() -> None:
+        _prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        _prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(made), 0, 0)
+
+    return install
