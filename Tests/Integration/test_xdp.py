@@ -7,10 +7,10 @@ import socket
 import struct
 import subprocess
 import time
-import urllib.request
 
 import pytest
 
+from admin import request
 from conftest import relay_flags
 from peer import EchoPeer
 from relay import Relay, run_relayd
@@ -54,8 +54,7 @@ def xdp_relay(start_xdp) -> Relay:
 
 
 def metrics(relay: Relay) -> dict[str, float]:
-    with relay.namespace:
-        page = urllib.request.urlopen("http://127.0.0.1:9090/metrics", timeout=5).read().decode()
+    _, page = request("GET", "/metrics", namespace=relay.namespace)
     return {name: float(value) for name, value in re.findall(r"^([^#\s]\S*) (\S+)$", page, re.MULTILINE)}
 
 

@@ -16,7 +16,7 @@ struct Doctor: ParsableCommand {
         let loaded = LoadedSettings(options)
         for problem in loaded.problems { print("ignored: \(problem)") }
         let settings = loaded.settings
-        print("data planes")
+        print("data planes (auto takes the first that says yes)")
         // The addresses of the default routes, where none are named; without any there is nothing to attach to.
         let relayAddresses = (try? settings.coreConfiguration().relayAddresses.map(\.address)) ?? []
         let catalogue = PlaneCatalogue(settings, relayAddresses: relayAddresses)
