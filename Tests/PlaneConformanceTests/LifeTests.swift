@@ -32,7 +32,7 @@ import Testing
         let relay = try TestRelay(plane)
         let peer = try TestSocket()
         // Of an address and a port that tests beside this one are not given.
-        let address = TransportAddress("127.7.7.\(plane == .socket ? 1 : 2)", UInt16.random(in: 20_000...30_000))
+        let address = TransportAddress("127.7.7.\(1 + (PlaneUnderTest.allCases.firstIndex(of: plane) ?? 0))", UInt16.random(in: 20_000...30_000))
         var slot = try relay.openRelay(at: "\(address.ip)", port: address.port)
         var delays = 0
         for round in 0..<100 {

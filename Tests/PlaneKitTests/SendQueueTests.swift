@@ -3,7 +3,7 @@ import RelayCore
 import STUN
 import Testing
 
-@testable import DataPlaneSocket
+@testable import PlaneKit
 
 /// The sorting of a turn's datagrams into runs, against the list that they were queued in.
 @Suite struct SendQueueTests {

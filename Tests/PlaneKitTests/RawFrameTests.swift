@@ -2,7 +2,7 @@ import PlaneTestKit
 import STUN
 import Testing
 
-@testable import DataPlaneSocket
+@testable import PlaneKit
 
 /// The headers that go in front of a raw datagram, against a slow reference that shares nothing with them.
 struct RawFrameTests {
