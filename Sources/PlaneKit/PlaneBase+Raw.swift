@@ -34,7 +34,8 @@ extension PlaneBase {
             else { continue }
             let frame = RawFrame(
                 source: TransportAddress(address.ip, port: state.port), destination: flow.destination,
-                trafficClass: datagram.trafficClass, hopLimit: address.hopLimit)
+                trafficClass: datagram.trafficClass, hopLimit: address.hopLimit,
+                identification: identifications.next(to: flow.destination.ip))
             rawFlows[rawTransmitter.count] = number
             rawTransmitter.append(
                 frame, payloadAt: datagram.offset, byteCount: datagram.payloadByteCount, in: memory)

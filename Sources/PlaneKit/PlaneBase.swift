@@ -19,6 +19,7 @@ public struct PlaneBase: ~Copyable {
     var queue = SendQueue()
     var transmitter = Transmitter()
     var rawTransmitter = RawTransmitter()
+    var identifications = Identifications()
     /// The flow of each datagram in the raw transmitter.
     var rawFlows = FixedBuffer(repeating: 0, count: RawTransmitter.capacity)
 
