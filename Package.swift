@@ -116,12 +116,16 @@ let package = Package(
             ], swiftSettings: strict),
         .testTarget(
             name: "DataPlaneSocketTests",
-            dependencies: ["DataPlaneSocket", "PlaneKit", "PlaneTestKit", "RelayWorker", "RelayCore", "STUN", "CLinux"],
+            dependencies: [
+                "DataPlaneSocket", "PlaneKit", "PlaneTestKit", "RelayWorker", "RelayCore", "STUN", "CLinux",
+            ],
             swiftSettings: strict),
+        .target(name: "CTestKit", path: "Tests/CTestKit"),
         .testTarget(
             name: "DataPlaneIOUringTests",
             dependencies: [
-                "DataPlaneIOUring", "PlaneKit", "PlaneTestKit", "RelayWorker", "RelayCore", "STUN", "CLinux",
+                "CTestKit", "DataPlaneIOUring", "PlaneKit", "PlaneTestKit", "RelayWorker", "RelayCore", "STUN",
+                "CLinux",
                 "CIOUring",
             ],
             swiftSettings: strict),
