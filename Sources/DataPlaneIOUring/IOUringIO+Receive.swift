@@ -10,9 +10,10 @@ extension IOUringIO {
         recycle()
         if let failure { throw PlaneError(failure) }
         takeCompletions()
+        // Even while there is something to present: a listener that ran out of buffers must not wait for that to end.
+        if isReceiving, arm() { submitRing() }
         let waiting = inbox.present(in: &base.presentation)
-        guard waiting == 0 else { return waiting }
-        arm()
+        guard waiting == 0, isReceiving else { return waiting }
         sweepBusyListener()
         waitForCompletions(nanoseconds: remaining(until: deadline))
         if let failure { throw PlaneError(failure) }
@@ -28,7 +29,9 @@ extension IOUringIO {
     }
 
     /// Begins to receive, again, on the sockets whose receive has ended, as far as there are buffers.
-    private mutating func arm() {
+    /// - Returns: whether there is anything to submit.
+    private mutating func arm() -> Bool {
+        guard base.sockets.hasWaiting || !isWatchingWake else { return false }
         if !isWatchingWake, wakeDescriptor >= 0 {
             isWatchingWake = true
             let descriptor = wakeDescriptor
@@ -36,6 +39,7 @@ extension IOUringIO {
         }
         arm(.listeners)
         arm(.relays)
+        return true
     }
 
     private mutating func arm(_ group: BufferGroup) {

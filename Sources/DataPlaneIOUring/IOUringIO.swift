@@ -16,6 +16,8 @@ public struct IOUringIO: DatagramIO, ~Copyable {
     /// The worker's wake-up descriptor, and whether it is watched.
     var wakeDescriptor: Int32 = -1
     var isWatchingWake = false
+    /// False once the plane is about to be left.
+    var isReceiving = true
     /// Messages that were submitted and have not completed.
     var sendsInFlight = 0
     /// The listener that has more than the kernel gave in one go, if any has.
@@ -90,6 +92,16 @@ public struct IOUringIO: DatagramIO, ~Copyable {
         }
         ring.clearFile(index)
         watches.renew(index)
+    }
+
+    public mutating func stopReceiving() {
+        isReceiving = false
+        submit()
+        enqueue { $0.queueCancelOfAll() }
+        while ring.inFlightCount > 0, failure == nil {
+            waitForCompletions(nanoseconds: nil)
+            takeCompletions()
+        }
     }
 
     @inline(__always)

@@ -106,6 +106,8 @@ extension Ring {
         unsafe ciouring_queue_cancel(ring, target.rawValue, Token(.cancel).rawValue)
     }
 
+    func queueCancelOfAll() -> Bool { unsafe ciouring_queue_cancel_all(ring, Token(.cancel).rawValue) }
+
     /// Hands what is queued to the kernel and collects what has completed, without waiting.
     func submit() throws(RingError) {
         let result = unsafe ciouring_submit(ring)

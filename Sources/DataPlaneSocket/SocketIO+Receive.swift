@@ -16,6 +16,7 @@ extension SocketIO {
         let waiting = batch.present(in: &base.presentation)
         guard waiting == 0 else { return waiting }
         batch.removeAll()
+        guard isReceiving else { return 0 }
         turnsSincePoll += 1
         if base.sockets.relays.isEmpty || turnsSincePoll >= Self.pollInterval { try poll(until: deadline) }
         fill()
@@ -25,8 +26,8 @@ extension SocketIO {
     /// Asks epoll which sockets are ready; waits only if none is known to be and no report is left over.
     private mutating func poll(until deadline: Instant?) throws(PlaneError) {
         turnsSincePoll = 0
-        let count =
-            base.sockets.hasWaiting || !base.reports.isEmpty ? try poller.wait(nanoseconds: 0) : try poller.wait(until: deadline)
+        let isBusy = base.sockets.hasWaiting || !base.reports.isEmpty
+        let count = isBusy ? try poller.wait(nanoseconds: 0) : try poller.wait(until: deadline)
         for index in 0..<count { base.sockets.prefetch(Int(truncatingIfNeeded: poller.event(index).token)) }
         for index in 0..<count {
             let event = poller.event(index)

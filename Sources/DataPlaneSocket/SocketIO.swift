@@ -10,6 +10,8 @@ public struct SocketIO: DatagramIO, ~Copyable {
     var poller: Poller
     var batch = Batch()
     var watchesWakeDescriptor = false
+    /// False once the plane is about to be left.
+    var isReceiving = true
     /// Calls of `receive` since epoll was asked last.
     var turnsSincePoll = 0
 
@@ -53,6 +55,8 @@ public struct SocketIO: DatagramIO, ~Copyable {
         batch.forget(slot, in: &base.presentation)
         base.detach(slot)
     }
+
+    public mutating func stopReceiving() { isReceiving = false }
 
     @inline(__always)
     public func arrival(_ index: Int) -> Arrival { base.arrival(index) }

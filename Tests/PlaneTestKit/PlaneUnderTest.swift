@@ -54,6 +54,7 @@ package protocol TestIO: AnyObject {
     func attach(_ slot: SocketSlot, of sockets: borrowing SocketSet) throws
     func detach(_ slot: SocketSlot)
     func receive(until deadline: Instant?) throws -> Int
+    func stopReceiving()
     func arrival(_ index: Int) -> Arrival
     func payload(_ index: Int) -> [UInt8]
     func forward(_ index: Int, _ hop: Hop)
@@ -73,6 +74,7 @@ final class BoxedIO<IO: DatagramIO & ~Copyable>: TestIO {
     func attach(_ slot: SocketSlot, of sockets: borrowing SocketSet) throws { try io.attach(slot, of: sockets) }
     func detach(_ slot: SocketSlot) { io.detach(slot) }
     func receive(until deadline: Instant?) throws -> Int { try io.receive(until: deadline) }
+    func stopReceiving() { io.stopReceiving() }
     func arrival(_ index: Int) -> Arrival { io.arrival(index) }
 
     func payload(_ index: Int) -> [UInt8] { io.payload(index) }
@@ -94,6 +96,7 @@ final class NoIO: TestIO {
     func attach(_ slot: SocketSlot, of sockets: borrowing SocketSet) throws { unused() }
     func detach(_ slot: SocketSlot) { unused() }
     func receive(until deadline: Instant?) throws -> Int { unused() }
+    func stopReceiving() { unused() }
     func arrival(_ index: Int) -> Arrival { unused() }
     func payload(_ index: Int) -> [UInt8] { unused() }
     func forward(_ index: Int, _ hop: Hop) { unused() }
