@@ -54,6 +54,7 @@ extension Worker {
             try? io.flush()
             recycleSlots()
         }
+        link.publish(snapshot(io.counters))
     }
 
     /// Forwards what has a route, puts aside what is for the core, forgets the rest.
