@@ -53,15 +53,18 @@ let package = Package(
             dependencies: ["STUN", "CPrefetch", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: strictAndMemorySafe),
         .target(
-            name: "RelayWorker", dependencies: ["STUN", "RelayCore", "CLinux", "CPrefetch"],
+            name: "RelayWorker", dependencies: ["STUN", "RelayCore", "CLinux"],
+            swiftSettings: strictAndMemorySafe),
+        .target(
+            name: "PlaneKit", dependencies: ["STUN", "RelayCore", "RelayWorker", "CLinux", "CPrefetch"],
             swiftSettings: strictAndMemorySafe),
         .target(
             name: "DataPlaneSocket",
-            dependencies: ["STUN", "RelayCore", "RelayWorker", "CLinux"],
+            dependencies: ["STUN", "RelayCore", "RelayWorker", "PlaneKit", "CLinux"],
             swiftSettings: strictAndMemorySafe),
         .target(
             name: "DataPlaneIOUring",
-            dependencies: ["STUN", "RelayCore", "RelayWorker", "CLinux", "CIOUring"],
+            dependencies: ["STUN", "RelayCore", "RelayWorker", "PlaneKit", "CLinux", "CIOUring"],
             swiftSettings: strictAndMemorySafe),
         // The header that the XDP program and the daemon share.
         .target(name: "CRelayABI"),
@@ -98,22 +101,32 @@ let package = Package(
             name: "RelayWorkerTests", dependencies: ["RelayWorker", "RelayCore", "STUN"], swiftSettings: strict),
         .target(
             name: "PlaneTestKit",
-            dependencies: ["DataPlaneSocket", "DataPlaneIOUring", "RelayWorker", "RelayCore", "STUN", "CLinux"],
+            dependencies: [
+                "DataPlaneSocket", "DataPlaneIOUring", "PlaneKit", "RelayWorker", "RelayCore", "STUN", "CLinux",
+            ],
             path: "Tests/PlaneTestKit", swiftSettings: strict),
+        .testTarget(
+            name: "PlaneKitTests", dependencies: ["PlaneKit", "PlaneTestKit", "RelayCore", "STUN"],
+            swiftSettings: strict),
         .testTarget(
             name: "PlaneConformanceTests",
             dependencies: [
-                "PlaneTestKit", "ReferenceRelay", "DataPlaneSocket", "DataPlaneIOUring", "DataPlaneXDP", "RelayWorker",
-                "RelayCore", "STUN", "CLinux",
+                "PlaneTestKit", "ReferenceRelay", "DataPlaneSocket", "DataPlaneIOUring", "DataPlaneXDP", "PlaneKit",
+                "RelayWorker", "RelayCore", "STUN", "CLinux",
             ], swiftSettings: strict),
         .testTarget(
             name: "DataPlaneSocketTests",
-            dependencies: ["DataPlaneSocket", "PlaneTestKit", "RelayWorker", "RelayCore", "STUN", "CLinux"],
+            dependencies: [
+                "DataPlaneSocket", "PlaneKit", "PlaneTestKit", "RelayWorker", "RelayCore", "STUN", "CLinux",
+            ],
             swiftSettings: strict),
+        .target(name: "CTestKit", path: "Tests/CTestKit"),
         .testTarget(
             name: "DataPlaneIOUringTests",
             dependencies: [
-                "DataPlaneIOUring", "PlaneTestKit", "RelayWorker", "RelayCore", "STUN", "CLinux", "CIOUring",
+                "CTestKit", "DataPlaneIOUring", "PlaneKit", "PlaneTestKit", "RelayWorker", "RelayCore", "STUN",
+                "CLinux",
+                "CIOUring",
             ],
             swiftSettings: strict),
         // Optimised in every build: the tests compare a million packets with it.

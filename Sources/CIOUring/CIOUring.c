@@ -60,18 +60,12 @@ static void discard_completions(struct ciouring *ring) {
     while (ciouring_take(ring, completions, 64) == 64) {}
 }
 
-static void cancel_all(struct ciouring *ring) {
-    if (io_uring_sq_space_left(&ring->ring) == 0) { (void)ciouring_submit(ring); }
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->ring);
-    if (sqe == NULL) { return; }
-    io_uring_prep_cancel64(sqe, 0, (int)(IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL));
-    io_uring_sqe_set_data64(sqe, CLOSING);
-    ring->in_flight++;
-}
-
 void ciouring_close(struct ciouring *ring) {
     discard_completions(ring);
-    if (ring->in_flight > 0) { cancel_all(ring); }
+    if (ring->in_flight > 0) {
+        if (io_uring_sq_space_left(&ring->ring) == 0) { (void)ciouring_submit(ring); }
+        (void)ciouring_queue_cancel_all(ring, CLOSING);
+    }
     for (int round = 0; round < CLOSING_ROUNDS && ring->in_flight > 0; round++) {
         if (ciouring_wait(ring, 1000000) < 0) { break; }
         discard_completions(ring);
@@ -176,6 +170,14 @@ bool ciouring_queue_cancel(struct ciouring *ring, uint64_t target, uint64_t toke
     struct io_uring_sqe *sqe = next_entry(ring);
     if (sqe == NULL) { return false; }
     io_uring_prep_cancel64(sqe, target, IORING_ASYNC_CANCEL_ALL);
+    io_uring_sqe_set_data64(sqe, token);
+    return true;
+}
+
+bool ciouring_queue_cancel_all(struct ciouring *ring, uint64_t token) {
+    struct io_uring_sqe *sqe = next_entry(ring);
+    if (sqe == NULL) { return false; }
+    io_uring_prep_cancel64(sqe, 0, (int)(IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL));
     io_uring_sqe_set_data64(sqe, token);
     return true;
 }

@@ -1,8 +1,8 @@
 import CLinux
 import Glibc
+import PlaneKit
 public import RelayCore
 public import RelayWorker
-import STUN
 
 extension IOUringIO {
     public mutating func receive(until deadline: Instant?) throws(PlaneError) -> Int {
@@ -10,25 +10,28 @@ extension IOUringIO {
         recycle()
         if let failure { throw PlaneError(failure) }
         takeCompletions()
-        let waiting = inbox.present()
-        guard waiting == 0 else { return waiting }
-        arm()
+        // Even while there is something to present: a listener that ran out of buffers must not wait for that to end.
+        if isReceiving, arm() { submitRing() }
+        let waiting = inbox.present(in: &base.presentation)
+        guard waiting == 0, isReceiving else { return waiting }
         sweepBusyListener()
         waitForCompletions(nanoseconds: remaining(until: deadline))
         if let failure { throw PlaneError(failure) }
         takeCompletions()
-        return inbox.present()
+        return inbox.present(in: &base.presentation)
     }
 
     /// Gives the buffers of the last batch back to the kernel. Everything that was sent from them has completed.
     private mutating func recycle() {
         precondition(sendsInFlight == 0)
-        inbox.removeSpent { ring.giveBuffer($0, of: memory) }
+        inbox.removeSpent { ring.giveBuffer($0, of: base.memory) }
         ring.publishBuffers()
     }
 
     /// Begins to receive, again, on the sockets whose receive has ended, as far as there are buffers.
-    private mutating func arm() {
+    /// - Returns: whether there is anything to submit.
+    private mutating func arm() -> Bool {
+        guard base.sockets.hasWaiting || !isWatchingWake else { return false }
         if !isWatchingWake, wakeDescriptor >= 0 {
             isWatchingWake = true
             let descriptor = wakeDescriptor
@@ -36,15 +39,23 @@ extension IOUringIO {
         }
         arm(.listeners)
         arm(.relays)
+        return true
     }
 
     private mutating func arm(_ group: BufferGroup) {
         // One that ended for want of buffers takes at least one.
         for _ in 0..<inbox.freeCount(of: group) {
-            guard let slot = slots.nextWaiting(of: group) else { return }
-            let token = slots.token(of: slot)
+            guard let slot = nextWaiting(of: group) else { return }
+            let token = watches.token(of: slot)
             enqueue { $0.queueReceive(file: slot, group: group, token) }
-            slots[slot].isArmed = true
+            watches[slot].isArmed = true
+        }
+    }
+
+    private mutating func nextWaiting(of group: BufferGroup) -> Int? {
+        switch group {
+        case .listeners: base.sockets.listeners.isEmpty ? nil : base.sockets.nextListener()
+        case .relays: base.sockets.relays.isEmpty ? nil : base.sockets.nextRelay()
         }
     }
 
@@ -55,12 +66,12 @@ extension IOUringIO {
     /// ready: among thousands of ready relay sockets the listener, which carries the traffic of all clients, would have
     /// its turn too seldom.
     mutating func sweepBusyListener() {
-        guard let slot = busyListener, slots.contains(slot), !slots[slot].isSwept,
+        guard let slot = busyListener, base.sockets.contains(slot), !watches[slot].isSwept,
             inbox.freeCount(of: .listeners) > 2 * Self.roundLimit
         else { return }
-        slots[slot].isSwept = true
-        slots[slot].sweptCount = 0
-        let token = slots.token(of: slot, .sweep)
+        watches[slot].isSwept = true
+        watches[slot].sweptCount = 0
+        let token = watches.token(of: slot, .sweep)
         enqueue { $0.queueReceive(file: slot, group: .listeners, waits: false, token) }
     }
 
@@ -74,7 +85,7 @@ extension IOUringIO {
 
     /// Nanoseconds until `deadline`, 0 if something waits already; nil for ever.
     private func remaining(until deadline: Instant?) -> Int64? {
-        if !reports.isEmpty { return 0 }
+        if !base.reports.isEmpty { return 0 }
         guard let deadline else { return nil }
         let now = clinux_monotonic_nanoseconds()
         return Int64(clamping: deadline.nanoseconds > now ? deadline.nanoseconds - now : 0)
@@ -94,7 +105,7 @@ extension IOUringIO {
 
     /// Takes in everything that has completed.
     mutating func takeCompletions() {
-        let receivedBefore = counters.receivedDatagrams
+        let receivedBefore = base.counters.receivedDatagrams
         var row = 0
         var latest = Token(.wake)
         var isMore = true
@@ -115,78 +126,55 @@ extension IOUringIO {
                 }
             }
         }
-        if counters.receivedDatagrams != receivedBefore { counters.receiveCalls += 1 }
+        if base.counters.receivedDatagrams != receivedBefore { base.counters.receiveCalls += 1 }
     }
 
     /// One event of a socket's receive: a datagram, an error, its end.
     private mutating func take(_ completion: Completion) {
         let slot = completion.token.number
-        guard slots.isCurrent(completion.token) else {
-            if let buffer = completion.buffer { ring.giveBuffer(buffer, of: memory) }
+        guard watches.isCurrent(completion.token) else {
+            if let buffer = completion.buffer { ring.giveBuffer(buffer, of: base.memory) }
             return
         }
         if let buffer = completion.buffer {
             takeMessage(inBuffer: buffer, byteCount: Int(completion.result), of: slot)
         } else if completion.result == -ENOBUFS {
-            counters.receiveBufferShortages += 1
+            base.counters.receiveBufferShortages += 1
         } else if completion.result < 0, completion.result != -ECANCELED {
             // A pending ICMP error, which is gone now that it ended the receive.
-            drainReports(of: slot)
+            base.drainReports(of: slot)
         }
         guard !completion.hasMore else { return }
-        slots[slot].isArmed = false
-        slots.await(slot)
+        watches[slot].isArmed = false
+        base.sockets.enlist(slot)
     }
 
     /// A socket filled a round: it has more.
     private mutating func noteBusy(_ token: Token) {
-        if slots.isCurrent(token), slots[token.number].isListener { busyListener = token.number }
+        if watches.isCurrent(token), base.sockets[token.number].isListener { busyListener = token.number }
     }
 
     /// One datagram of a sweep, or its end.
     private mutating func takeSwept(_ completion: Completion) {
         let slot = completion.token.number
-        guard slots.isCurrent(completion.token) else {
-            if let buffer = completion.buffer { ring.giveBuffer(buffer, of: memory) }
+        guard watches.isCurrent(completion.token) else {
+            if let buffer = completion.buffer { ring.giveBuffer(buffer, of: base.memory) }
             return
         }
         if let buffer = completion.buffer {
             takeMessage(inBuffer: buffer, byteCount: Int(completion.result), of: slot)
-            slots[slot].sweptCount += 1
+            watches[slot].sweptCount += 1
         }
         guard !completion.hasMore else { return }
-        slots[slot].isSwept = false
-        if slots[slot].sweptCount < Self.roundLimit { busyListener = nil }
+        watches[slot].isSwept = false
+        if Int(watches[slot].sweptCount) < Self.roundLimit { busyListener = nil }
     }
 
     private mutating func takeMessage(inBuffer number: Int, byteCount: Int, of slot: Int) {
-        let received = memory.received(inBuffer: number, byteCount: byteCount)
-        var message = Message()
-        message.slot = SocketSlot(index: UInt32(slot))
-        message.offset = received.offset
-        message.byteCount = received.byteCount
-        message.segmentByteCount = Int(received.arrival.segment_byte_count)
-        message.trafficClass = received.arrival.traffic_class
-        message.destination = IPAddress(received.arrival.destination)
-        if let source = TransportAddress(received.source) {
-            message.source = source
-            message.isLive = !received.isTruncated
-        }
-        counters.receivedDatagrams += UInt64(message.datagramCount)
-        if received.isTruncated { counters.receiveTruncated += 1 }
-        if received.arrival.has_drop_count { countDrops(received.arrival.drop_count, of: slot) }
-        inbox.append(message, inBuffer: number)
-    }
-
-    /// The kernel tells a running 32-bit total.
-    private mutating func countDrops(_ total: UInt32, of slot: Int) {
-        counters.receiveQueueDrops += UInt64(total &- slots[slot].dropCount)
-        slots[slot].dropCount = total
-    }
-
-    mutating func drainReports(of slot: Int, tooBig: TransportAddress? = nil) {
-        let state = slots[slot]
-        reports.drain(
-            state.descriptor, of: SocketSlot(index: UInt32(slot)), isRelay: !state.isListener, tooBig: tooBig)
+        let head = BufferHead(ofBuffer: number, in: base.memory, byteCount: byteCount)
+        base.take(
+            number, from: head.source, head.arrival, byteCount: head.payloadByteCount, isTruncated: head.isTruncated,
+            on: slot)
+        inbox.append(number)
     }
 }

@@ -1,37 +1,16 @@
+import PlaneKit
 import RelayCore
 import RelayWorker
-import STUN
 
-/// One buffer that the kernel filled: a datagram, or several of one flow that GRO put together.
-struct Message: BitwiseCopyable {
-    var slot = SocketSlot(index: 0)
-    var source = TransportAddress(IPAddress(v4: 0), port: 0)
-    var destination: IPAddress?
-    /// Where the payload begins, from the beginning of the packet memory.
-    var offset = 0
-    var byteCount = 0
-    /// Bytes of every datagram in the buffer but the last, which may be shorter; 0 for a buffer that is one datagram.
-    var segmentByteCount = 0
-    /// DSCP and ECN.
-    var trafficClass: UInt8 = 0
-    /// False where nothing is to be presented: unreadable, cut off, or of a socket that has gone.
-    var isLive = false
+/// Whose datagrams a buffer holds. A flood on relay sockets must not take the listeners' buffers, nor the other way.
+enum BufferGroup: Int, BitwiseCopyable {
+    case listeners = 0
+    case relays = 1
 
-    var datagramCount: Int {
-        guard segmentByteCount > 0, byteCount > segmentByteCount else { return 1 }
-        return (byteCount + segmentByteCount - 1) / segmentByteCount
-    }
-}
+    /// Buffers a group. The kernel takes them in turn, so every one of them is touched sooner or later.
+    static let bufferCount = 256
 
-/// One datagram of the batch: some bytes of a message.
-struct Datagram: BitwiseCopyable {
-    /// The number of the buffer.
-    var buffer = 0
-    /// From the beginning of the packet memory.
-    var offset = 0
-    var byteCount = 0
-    /// Whether what stands in front of it is free to be written: true for the first datagram of a buffer.
-    var hasHeadroom = false
+    init(ofBuffer number: Int) { self = number < Self.bufferCount ? .listeners : .relays }
 }
 
 /// The buffers that the kernel filled and that are ours for now, presented as batches of at most 64 datagrams.
@@ -39,23 +18,17 @@ struct Datagram: BitwiseCopyable {
 /// Listeners and relay sockets queue apart: a listener carries the traffic of all clients, a relay socket that of one,
 /// and neither kind may keep the other waiting.
 struct Inbox: ~Copyable {
-    static let batchCapacity = 64
+    static let bufferCount = 2 * BufferGroup.bufferCount
 
-    /// By the number of the buffer.
-    private var messages = FixedBuffer(repeating: Message(), count: PacketMemory.bufferCount)
     private var listeners = BufferQueue()
     private var relays = BufferQueue()
     /// Buffers of which nothing is left to present. Their bytes may be part of the batch that is presented now.
-    private var spent = FixedBuffer(repeating: 0, count: PacketMemory.bufferCount)
+    private var spent = FixedBuffer(repeating: 0, count: Inbox.bufferCount)
     private var spentCount = 0
-    private var datagrams = FixedBuffer(repeating: Datagram(), count: Inbox.batchCapacity)
-    /// Datagrams of the batch that is presented.
-    private(set) var count = 0
 
     /// Takes in a buffer.
-    mutating func append(_ message: Message, inBuffer number: Int) {
-        messages[number] = message
-        switch PacketMemory.group(ofBuffer: number) {
+    mutating func append(_ number: Int) {
+        switch BufferGroup(ofBuffer: number) {
         case .listeners: listeners.append(number)
         case .relays: relays.append(number)
         }
@@ -63,7 +36,6 @@ struct Inbox: ~Copyable {
 
     /// Ends the batch: the buffer of each message that has been presented is given to `recycle`.
     mutating func removeSpent(_ recycle: (Int) -> Void) {
-        count = 0
         for index in 0..<spentCount { recycle(spent[index]) }
         listeners.heldCount -= spentOfListeners
         relays.heldCount -= spentCount - spentOfListeners
@@ -74,29 +46,31 @@ struct Inbox: ~Copyable {
 
     /// Buffers of a group that are not ours: with the kernel.
     func freeCount(of group: BufferGroup) -> Int {
-        PacketMemory.groupBufferCount - (group == .listeners ? listeners.heldCount : relays.heldCount)
+        BufferGroup.bufferCount - (group == .listeners ? listeners.heldCount : relays.heldCount)
     }
 
     /// Presents the next datagrams, as many as fit; a message is cut only if it is alone.
     /// - Returns: how many; zero when everything has been presented.
-    mutating func present() -> Int {
-        count = 0
+    mutating func present(in presentation: inout Presentation) -> Int {
+        presentation.removeAll()
+        let capacity = Presentation.capacity
         if !listeners.isEmpty {
-            present(.listeners, upTo: relays.isEmpty ? Self.batchCapacity : Self.batchCapacity / 2)
+            present(.listeners, in: &presentation, upTo: relays.isEmpty ? capacity : capacity / 2)
         }
-        if !relays.isEmpty { present(.relays, upTo: Self.batchCapacity) }
-        if !listeners.isEmpty { present(.listeners, upTo: Self.batchCapacity) }
-        return count
+        if !relays.isEmpty { present(.relays, in: &presentation, upTo: capacity) }
+        if !listeners.isEmpty { present(.listeners, in: &presentation, upTo: capacity) }
+        return presentation.count
     }
 
-    private mutating func present(_ group: BufferGroup, upTo limit: Int) {
+    private mutating func present(_ group: BufferGroup, in presentation: inout Presentation, upTo limit: Int) {
         while let number = first(of: group) {
-            let message = messages[number]
+            let message = presentation[buffer: number]
+            let count = presentation.count
             let start = group == .listeners ? listeners.presentedCount : relays.presentedCount
             let remaining = message.isLive ? message.datagramCount - start : 0
             if remaining > 0, count >= limit || (count > 0 && count + remaining > limit) { return }
             let taken = min(remaining, limit - count)
-            for index in start..<start + taken { present(index, of: message, number) }
+            presentation.append(start..<start + taken, ofBuffer: number)
             guard taken == remaining else {
                 if group == .listeners { listeners.presentedCount += taken } else { relays.presentedCount += taken }
                 return
@@ -117,40 +91,20 @@ struct Inbox: ~Copyable {
         spentCount += 1
     }
 
-    private mutating func present(_ index: Int, of message: Message, _ number: Int) {
-        let start = index * message.segmentByteCount
-        let remaining = message.byteCount - start
-        datagrams[count] = Datagram(
-            buffer: number, offset: message.offset + start,
-            byteCount: message.segmentByteCount == 0 ? remaining : min(remaining, message.segmentByteCount),
-            hasHeadroom: index == 0)
-        count += 1
-    }
-
     /// Drops what has not been presented of a socket, since its slot may soon mean another one.
-    mutating func forget(_ slot: SocketSlot) {
-        for index in 0..<listeners.count where messages[listeners[index]].slot == slot {
-            messages[listeners[index]].isLive = false
+    func forget(_ slot: SocketSlot, in presentation: inout Presentation) {
+        for index in 0..<listeners.count where presentation[buffer: listeners[index]].slot == slot {
+            presentation[buffer: listeners[index]].isLive = false
         }
-        for index in 0..<relays.count where messages[relays[index]].slot == slot {
-            messages[relays[index]].isLive = false
+        for index in 0..<relays.count where presentation[buffer: relays[index]].slot == slot {
+            presentation[buffer: relays[index]].isLive = false
         }
     }
-
-    /// Datagram `index` of those that are presented.
-    @inline(__always)
-    func datagram(_ index: Int) -> Datagram {
-        precondition(index >= 0 && index < count)
-        return datagrams[index]
-    }
-
-    @inline(__always)
-    func message(of index: Int) -> Message { messages[datagram(index).buffer] }
 }
 
 /// Numbers of buffers of one group, first in, first out.
 private struct BufferQueue: ~Copyable {
-    private static let capacity = PacketMemory.groupBufferCount
+    private static let capacity = BufferGroup.bufferCount
     private var numbers = FixedBuffer(repeating: 0, count: BufferQueue.capacity)
     private var start = 0
     private(set) var count = 0

@@ -1,6 +1,7 @@
 import CIOUring
 import CLinux
 import Glibc
+import PlaneKit
 public import RelayWorker
 import STUN
 
@@ -13,10 +14,9 @@ extension IOUringPlane {
     /// - Returns: what it will do here.
     public func probe() throws(PlaneError) -> Features {
         let sockets = try ProbeSockets()
-        let hasReceiveOffload = options.receiveOffload && sockets.allows(UDP_GRO, 1)
-        let hasSegmentationOffload = options.segmentationOffload && sockets.allows(UDP_SEGMENT, 1200)
+        let allowed = try offloads.allowedHere()
         do throws(RingError) {
-            for isDeferred in options.deferredWork ? [true, false] : [false] {
+            for isDeferred in defersWork ? [true, false] : [false] {
                 do throws(RingError) {
                     try sockets.relayOne(isDeferred ? CIOURING_DEFER : CIOURING_COOPERATE)
                 } catch {
@@ -24,9 +24,7 @@ extension IOUringPlane {
                     if isDeferred, error.step == .setup, error.errno == EINVAL { continue }
                     throw error
                 }
-                return Features(
-                    isDeferred: isDeferred, hasReceiveOffload: hasReceiveOffload,
-                    hasSegmentationOffload: hasSegmentationOffload)
+                return Features(isDeferred: isDeferred, offloads: allowed)
             }
             throw RingError(step: .setup, errno: EINVAL)
         } catch {
@@ -69,12 +67,14 @@ private struct ProbeSockets: ~Copyable {
             mend: "Let this process use the network (systemd RestrictAddressFamilies, seccomp)")
     }
 
-    func allows(_ option: Int32, _ value: Int32) -> Bool { clinux_set_option(sender, SOL_UDP, option, value) >= 0 }
-
     /// Sends a datagram by a ring and receives it by a multishot request of the same ring.
     func relayOne(_ mode: ciouring_mode) throws(RingError) {
         let memory: PacketMemory
-        do throws(PlaneError) { memory = try PacketMemory() } catch { throw RingError(step: .buffers, errno: ENOMEM) }
+        do throws(PlaneError) {
+            memory = try PacketMemory(bufferCount: Inbox.bufferCount, frontByteCount: BufferHead.byteCount)
+        } catch {
+            throw RingError(step: .buffers, errno: ENOMEM)
+        }
         var ring = try Ring(mode: mode)
         try ring.registerFiles()
         try ring.registerBuffers(of: memory)
@@ -82,7 +82,6 @@ private struct ProbeSockets: ~Copyable {
             let result = ring.setFile(index, to: descriptor)
             guard result == 0 else { throw RingError(step: .files, errno: -result) }
         }
-        _ = clinux_set_option(sender, SOL_UDP, UDP_SEGMENT, 0)
         var name = sockaddr_in6()
         let nameLength = unsafe clinux_write_name(clinux_local_address(receiver), &name)
         try exchange(&ring, &name, nameLength)

@@ -3,6 +3,7 @@
 import CIOUring
 import CLinux
 import Glibc
+import PlaneKit
 import RelayWorker
 
 /// One io_uring with its buffers and its files.
@@ -61,18 +62,19 @@ import RelayWorker
     func registerBuffers(of memory: borrowing PacketMemory) throws(RingError) {
         for group in [BufferGroup.listeners, .relays] {
             let result = unsafe ciouring_register_buffers(
-                ring, UInt32(group.rawValue), UInt32(PacketMemory.groupBufferCount))
+                ring, UInt32(group.rawValue), UInt32(BufferGroup.bufferCount))
             guard result == 0 else { throw RingError(step: .buffers, errno: -result) }
         }
-        for number in 0..<PacketMemory.bufferCount { giveBuffer(number, of: memory) }
+        for number in 0..<Inbox.bufferCount { giveBuffer(number, of: memory) }
         publishBuffers()
     }
 
     /// Gives receive buffer `number` back; the kernel has it after `publishBuffers`.
     func giveBuffer(_ number: Int, of memory: borrowing PacketMemory) {
+        let byteCount = BufferHead.bufferByteCount
         unsafe ciouring_give_buffer(
-            ring, UInt32(PacketMemory.group(ofBuffer: number).rawValue), UInt16(number), memory.buffer(number),
-            UInt32(PacketMemory.bufferByteCount))
+            ring, UInt32(BufferGroup(ofBuffer: number).rawValue), UInt16(number),
+            memory.address(of: memory.offset(ofBuffer: number), byteCount: byteCount), UInt32(byteCount))
     }
 
     func publishBuffers() {
@@ -87,12 +89,12 @@ extension Ring {
     /// Datagrams come from now on, or only those that are there if it does not wait.
     func queueReceive(file: Int, group: BufferGroup, waits: Bool = true, _ token: Token) -> Bool {
         unsafe ciouring_queue_receive(
-            ring, UInt32(file), UInt32(group.rawValue), UInt32(PacketMemory.nameByteCount),
-            UInt32(PacketMemory.controlByteCount), waits, token.rawValue)
+            ring, UInt32(file), UInt32(group.rawValue), UInt32(BufferHead.nameByteCount),
+            UInt32(BufferHead.controlByteCount), waits, token.rawValue)
     }
 
-    /// `message` and what it points to must stay until the request has completed.
-    @unsafe func queueMessage(file: Int, _ message: UnsafePointer<msghdr>, _ token: Token) -> Bool {
+    /// `message` is a `struct msghdr`; it and what it points to must stay until the request has completed.
+    @unsafe func queueMessage(file: Int, _ message: UnsafeRawPointer, _ token: Token) -> Bool {
         unsafe ciouring_queue_message(ring, UInt32(file), message, token.rawValue)
     }
 
@@ -103,6 +105,8 @@ extension Ring {
     func queueCancel(_ target: Token) -> Bool {
         unsafe ciouring_queue_cancel(ring, target.rawValue, Token(.cancel).rawValue)
     }
+
+    func queueCancelOfAll() -> Bool { unsafe ciouring_queue_cancel_all(ring, Token(.cancel).rawValue) }
 
     /// Hands what is queued to the kernel and collects what has completed, without waiting.
     func submit() throws(RingError) {

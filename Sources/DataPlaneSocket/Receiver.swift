@@ -2,10 +2,11 @@
 // are allocated here, live as long as this value, and are indexed under a check.
 import CLinux
 import Glibc
+import PlaneKit
 
 /// The headers for receiving: one for each buffer of the packet memory, each pointing to its own buffer for good.
 @safe struct Receiver: ~Copyable {
-    private static let count = PacketMemory.bufferCount
+    static let count = 64
     private static let controlByteCount = Int(CLINUX_ARRIVAL_CONTROL_BYTES)
 
     private let headers: UnsafeMutablePointer<clinux_message>
@@ -22,9 +23,9 @@ import Glibc
         unsafe names.initialize(repeating: sockaddr_in6(), count: Self.count)
         for index in 0..<Self.count {
             let buffer = unsafe memory.address(
-                of: PacketMemory.offset(ofBuffer: index), byteCount: PacketMemory.bufferByteCount)
+                of: memory.payloadOffset(ofBuffer: index), byteCount: PacketMemory.payloadByteCount)
             unsafe (vectors + index).initialize(
-                to: iovec(iov_base: buffer, iov_len: PacketMemory.bufferByteCount))
+                to: iovec(iov_base: buffer, iov_len: PacketMemory.payloadByteCount))
             var header = unsafe clinux_message()
             unsafe header.header.msg_name = UnsafeMutableRawPointer(names + index)
             unsafe header.header.msg_iov = vectors + index

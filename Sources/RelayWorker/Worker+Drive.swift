@@ -36,8 +36,25 @@ extension Worker {
             try io.flush()
             recycleSlots()
             publishIfDue(io.counters, at: moment.monotonic, isChanged: isChanged)
-            if link.hasMail, let departure = openMail(through: &io, at: moment) { return departure }
+            if link.hasMail, let departure = openMail(through: &io, at: moment) {
+                if case .swap = departure { empty(&io) }
+                return departure
+            }
         }
+    }
+
+    /// Relays what the plane has taken from the sockets and not presented yet: the next plane does not know of it.
+    @inlinable
+    mutating func empty<IO: DatagramIO & ~Copyable>(_ io: inout IO) {
+        io.stopReceiving()
+        // A plane that fails now has lost the rest; the next one goes on all the same.
+        while let count = try? io.receive(until: Instant(nanoseconds: 0)), count > 0 {
+            relayBatch(of: count, through: &io)
+            if controls.count > 0 { answer(through: &io, at: io.now()) }
+            try? io.flush()
+            recycleSlots()
+        }
+        link.publish(snapshot(io.counters))
     }
 
     /// Forwards what has a route, puts aside what is for the core, forgets the rest.

@@ -1,4 +1,5 @@
 import Glibc
+import PlaneKit
 import PlaneTestKit
 import RelayWorker
 import Testing
@@ -10,10 +11,10 @@ import Testing
     func theProbeSaysWhatItWillDo() throws {
         let probed = try IOUringPlane().probe()
         #expect(probed.description.hasPrefix("multishot recvmsg, batched sendmsg, "))
-        let off = try IOUringPlane(
-            options: .init(receiveOffload: false, segmentationOffload: false, deferredWork: false)
-        ).probe()
-        #expect(off.description == "multishot recvmsg, batched sendmsg, cooperative work, GRO off, GSO off")
+        let off = try IOUringPlane(offloads: .none, defersWork: false).probe()
+        #expect(
+            off.description
+                == "multishot recvmsg, batched sendmsg, cooperative work, GRO off, GSO off, raw sending off")
         #expect(IOUringPlane().name == "io-uring")
     }
 

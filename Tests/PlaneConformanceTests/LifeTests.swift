@@ -19,11 +19,48 @@ import Testing
             client.send(channelData(0x4001, payload), to: relay.address(of: listener))
             #expect(try relay.relay(1) == 1)
             #expect(peer.receive()?.bytes == payload)
-            // What comes in between two planes waits in the socket.
+            // What comes in between two planes waits in the socket, or the old one has taken it and relays it.
             peer.send(payload, to: route.relayAddress)
-            try relay.swap(to: plane)
-            #expect(try relay.relay(1) == 1)
+            let held = try relay.swap(to: plane)
+            #expect(try relay.relay(1 - held) == 1 - held)
             #expect(client.receive()?.bytes == channelData(0x4001, payload))
+        }
+    }
+
+    @Test(arguments: PlaneUnderTest.usable, [true, false])
+    func aChangeOfPlaneLosesNothing(_ plane: PlaneUnderTest, _ offloads: Bool) throws {
+        let relay = try TestRelay(plane, receiveOffload: offloads, segmentationOffload: offloads)
+        let listener = try relay.listen(at: "127.0.0.1")
+        let clients = try (0..<20).map { _ in try TestSocket() }
+        let peer = try TestSocket()
+        for client in clients { try relay.bind(0x4001, from: client.address, at: listener, to: peer.address) }
+        var relayed = 0
+        for round in 0..<6 {
+            // More than a batch, and of one flow more than a batch: the plane is left with something in its hands.
+            for number in 0..<150 {
+                let client = clients[number % clients.count]
+                client.send(channelData(0x4001, [UInt8(round), UInt8(number)]), to: relay.address(of: listener))
+            }
+            var burst: [UInt8] = []
+            for number in 0..<100 { burst += channelData(0x4001, [UInt8(100 + round), UInt8(number)]) }
+            clients[0].send(burst, to: relay.address(of: listener), segment: 6)
+            relayed += try relay.turn()
+            relayed += try relay.swap(to: plane)
+            if round % 2 == 0 { relayed += try relay.relay(250 * (round + 1) - relayed) }
+        }
+        relayed += try relay.relay(1_500 - relayed)
+        #expect(relayed == 1_500)
+        let arrived = peer.receiveAll()
+        for (number, route) in relay.routes.enumerated() {
+            var expected: [[UInt8]] = []
+            for round in 0..<6 {
+                for sent in stride(from: number, to: 150, by: clients.count) {
+                    expected.append([UInt8(round), UInt8(sent)])
+                }
+                guard number == 0 else { continue }
+                for sent in 0..<100 { expected.append([UInt8(100 + round), UInt8(sent)]) }
+            }
+            #expect(arrived.filter { $0.source == route.relayAddress }.map(\.bytes) == expected)
         }
     }
 
@@ -32,7 +69,8 @@ import Testing
         let relay = try TestRelay(plane)
         let peer = try TestSocket()
         // Of an address and a port that tests beside this one are not given.
-        let address = TransportAddress("127.7.7.\(plane == .socket ? 1 : 2)", UInt16.random(in: 20_000...30_000))
+        let address = TransportAddress(
+            "127.7.7.\(1 + (PlaneUnderTest.allCases.firstIndex(of: plane) ?? 0))", UInt16.random(in: 20_000...30_000))
         var slot = try relay.openRelay(at: "\(address.ip)", port: address.port)
         var delays = 0
         for round in 0..<100 {

@@ -1,5 +1,6 @@
 import DataPlaneIOUring
 import DataPlaneSocket
+import PlaneKit
 package import RelayCore
 package import RelayWorker
 package import STUN
@@ -8,31 +9,36 @@ package import STUN
 package enum PlaneUnderTest: CaseIterable, CustomStringConvertible, Sendable {
     case socket
     case ioUring
+    /// io_uring as on Linux 6.0, where completions cannot wait until they are asked for.
+    case cooperativeIOUring
 
-    package var description: String { name }
+    package var description: String {
+        switch self {
+        case .socket: "socket"
+        case .ioUring: "io-uring"
+        case .cooperativeIOUring: "io-uring, cooperative"
+        }
+    }
     package var name: String { plane().name }
 
     package func plane(offloads: Bool = true) -> any DataPlane {
+        let offloads = offloads ? Offloads() : .none
         switch self {
-        case .socket:
-            SocketPlane(
-                options: .init(receiveOffload: offloads, segmentationOffload: offloads, rawSending: offloads))
-        case .ioUring: IOUringPlane(options: .init(receiveOffload: offloads, segmentationOffload: offloads))
+        case .socket: return SocketPlane(offloads: offloads)
+        case .ioUring: return IOUringPlane(offloads: offloads)
+        case .cooperativeIOUring: return IOUringPlane(offloads: offloads, defersWork: false)
         }
     }
 
     /// An IO of the plane, on the calling thread, which alone may use it.
     func makeIO(receiveOffload: Bool, segmentationOffload: Bool) throws -> any TestIO {
+        let offloads = Offloads(
+            receive: receiveOffload, segmentation: segmentationOffload, rawSending: segmentationOffload)
         switch self {
-        case .socket:
-            let options = SocketPlane.Options(
-                receiveOffload: receiveOffload, segmentationOffload: segmentationOffload,
-                rawSending: segmentationOffload)
-            return BoxedIO(try SocketIO(try SocketPlane(options: options).probe()))
-        case .ioUring:
-            let options = IOUringPlane.Options(
-                receiveOffload: receiveOffload, segmentationOffload: segmentationOffload)
-            return BoxedIO(try IOUringIO(try IOUringPlane(options: options).probe()))
+        case .socket: return BoxedIO(try SocketIO(try SocketPlane(offloads: offloads).probe()))
+        case .ioUring: return BoxedIO(try IOUringIO(try IOUringPlane(offloads: offloads).probe()))
+        case .cooperativeIOUring:
+            return BoxedIO(try IOUringIO(try IOUringPlane(offloads: offloads, defersWork: false).probe()))
         }
     }
 
@@ -48,6 +54,7 @@ package protocol TestIO: AnyObject {
     func attach(_ slot: SocketSlot, of sockets: borrowing SocketSet) throws
     func detach(_ slot: SocketSlot)
     func receive(until deadline: Instant?) throws -> Int
+    func stopReceiving()
     func arrival(_ index: Int) -> Arrival
     func payload(_ index: Int) -> [UInt8]
     func forward(_ index: Int, _ hop: Hop)
@@ -67,6 +74,7 @@ final class BoxedIO<IO: DatagramIO & ~Copyable>: TestIO {
     func attach(_ slot: SocketSlot, of sockets: borrowing SocketSet) throws { try io.attach(slot, of: sockets) }
     func detach(_ slot: SocketSlot) { io.detach(slot) }
     func receive(until deadline: Instant?) throws -> Int { try io.receive(until: deadline) }
+    func stopReceiving() { io.stopReceiving() }
     func arrival(_ index: Int) -> Arrival { io.arrival(index) }
 
     func payload(_ index: Int) -> [UInt8] { io.payload(index) }
@@ -88,6 +96,7 @@ final class NoIO: TestIO {
     func attach(_ slot: SocketSlot, of sockets: borrowing SocketSet) throws { unused() }
     func detach(_ slot: SocketSlot) { unused() }
     func receive(until deadline: Instant?) throws -> Int { unused() }
+    func stopReceiving() { unused() }
     func arrival(_ index: Int) -> Arrival { unused() }
     func payload(_ index: Int) -> [UInt8] { unused() }
     func forward(_ index: Int, _ hop: Hop) { unused() }

@@ -45,12 +45,18 @@ package final class TestRelay {
         WakeDescriptor.close(wakeDescriptor)
     }
 
-    /// Goes on with another plane, which takes over every socket.
-    package func swap(to plane: PlaneUnderTest) throws {
+    /// Goes on with another plane, which takes over every socket, after the present one has relayed what it holds.
+    /// - Returns: how many datagrams it held.
+    @discardableResult
+    package func swap(to plane: PlaneUnderTest) throws -> Int {
+        io.stopReceiving()
+        var held = 0
+        while case let count = try turn(), count > 0 { held += count }
         // The old one goes first, as when a worker changes planes.
         io = NoIO()
         io = try plane.makeIO(receiveOffload: true, segmentationOffload: true)
         for slot in sockets.slots { try io.attach(slot, of: sockets) }
+        return held
     }
 
     package func address(of slot: SocketSlot) -> TransportAddress { sockets[slot].local }

@@ -65,6 +65,36 @@ import Testing
         #expect(rig.world.violations.isEmpty && rig.world.sockets.violations.isEmpty)
     }
 
+    /// What the first plane has taken from the sockets when the letter comes is relayed by it.
+    @Test func aSwapLeavesNothingBehind() throws {
+        var conditions = Self.oneBatch
+        conditions.batchLimit = 4
+        let rig = try Rig(conditions: conditions)
+        let second = SimulatedPlane(rig.world, rig.link, name: "second")
+        let client = rig.client(1)
+        let peer = SimulatedPeer(rig.world, at: .peer(1))
+        client.demand(.allocate())
+        client.demand(.bind(0x4000, peer.address)) {
+            guard let relayed = client.relayed else { return rig.world.violate("no allocation") }
+            let out = rig.world.payloads.open(to: peer.address, seenFrom: relayed)
+            rig.world.after(milliseconds: 1) {
+                for number in 0..<50 {
+                    let payload = Payload(flow: out, number: UInt32(number))
+                    rig.world.payloads.expect(payload)
+                    client.send(payload.bytes, channel: 0x4000)
+                }
+            }
+            rig.world.after(milliseconds: 2) { rig.link.swap(to: second) }
+            rig.world.after(milliseconds: 100) { rig.link.stop() }
+        }
+        var worker = try rig.relay.worker(link: rig.link)
+        #expect(worker.work(on: [rig.plane]) { _ in } == .stopped)
+        #expect(rig.world.payloads.arrivedCount == 50 && rig.world.payloads.unaccounted.isEmpty)
+        // And by no other.
+        #expect(rig.plane.queuedCount >= 50)
+        #expect(rig.world.violations.isEmpty && rig.world.sockets.violations.isEmpty)
+    }
+
     @Test func theSnapshotIsOfThePlaneThatRuns() throws {
         let rig = try Rig()
         var snapshots: [WorkerSnapshot] = []

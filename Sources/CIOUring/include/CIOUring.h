@@ -93,6 +93,9 @@ bool ciouring_queue_watch(struct ciouring *ring, int descriptor, uint64_t token)
 /// Ends every request that was queued with `target`.
 bool ciouring_queue_cancel(struct ciouring *ring, uint64_t target, uint64_t token);
 
+/// Ends every request.
+bool ciouring_queue_cancel_all(struct ciouring *ring, uint64_t token);
+
 /// Hands everything queued to the kernel and has it post what has completed, without waiting.
 int ciouring_submit(struct ciouring *ring);
 

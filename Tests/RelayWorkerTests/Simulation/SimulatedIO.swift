@@ -25,6 +25,8 @@ struct SimulatedIO: DatagramIO, ~Copyable {
     private var batch: [Received] = []
     private var buffer: [UInt8] = []
     private var outbox: [Outgoing] = []
+    /// What it has taken from the sockets and not presented, once it takes no more.
+    private var held: [Int32: [Packet]]?
     private(set) var counters = PlaneCounters()
     /// How many datagrams were given to `forward` and to `send`.
     private(set) var queuedCount: UInt64 = 0
@@ -57,7 +59,7 @@ struct SimulatedIO: DatagramIO, ~Copyable {
     }
 
     mutating func receive(until deadline: Instant?) throws(PlaneError) -> Int {
-        try world.countStep()
+        if held == nil { try world.countStep() }
         if batch.contains(where: \.isHeld) { world.violate("a datagram was neither forwarded nor released") }
         if !isFlushed { world.violate("a turn ended without a flush") }
         batch.removeAll(keepingCapacity: true)
@@ -65,21 +67,41 @@ struct SimulatedIO: DatagramIO, ~Copyable {
         var goesOn = true
         while goesOn {
             collect()
-            if !batch.isEmpty || link.hasMail || hasReport { return batch.count }
+            if held != nil || !batch.isEmpty || link.hasMail || hasReport { return batch.count }
             goesOn = try world.advance(until: deadline)
         }
         return 0
     }
 
+    /// A plane may have taken in whatever is in the sockets by then; this one always has.
+    mutating func stopReceiving() {
+        var taken: [Int32: [Packet]] = [:]
+        for descriptor in world.sockets.readable where sources[descriptor] != nil {
+            while let packet = world.sockets.take(from: descriptor) { taken[descriptor, default: []].append(packet) }
+        }
+        held = taken
+    }
+
+    var isEmpty: Bool { held?.isEmpty ?? true }
+
+    private var readable: [Int32] { held.map { Array($0.keys) } ?? Array(world.sockets.readable) }
+
+    private mutating func take(from descriptor: Int32) -> Packet? {
+        guard held != nil else { return world.sockets.take(from: descriptor) }
+        guard let packet = held?[descriptor]?.removeFirst() else { return nil }
+        if held?[descriptor]?.isEmpty == true { held?[descriptor] = nil }
+        return packet
+    }
+
     /// Takes a batch from the sockets' queues, beginning with any.
     private mutating func collect() {
-        let slots = world.sockets.readable.compactMap { sources[$0] }.sorted { $0.index < $1.index }
+        let slots = readable.compactMap { sources[$0] }.sorted { $0.index < $1.index }
         guard !slots.isEmpty else { return }
         let first = world.generator.pick(0...slots.count - 1)
         for slot in slots[first...] + slots[..<first] {
             guard let entry = attached[slot] else { continue }
             let isWildcard = entry.role == .listener(isWildcard: true)
-            while batch.count < world.conditions.batchLimit, let packet = world.sockets.take(from: entry.descriptor) {
+            while batch.count < world.conditions.batchLimit, let packet = take(from: entry.descriptor) {
                 let start = buffer.count
                 buffer += packet.bytes
                 batch.append(
@@ -201,6 +223,7 @@ final class SimulatedPlane: DataPlane, @unchecked Sendable {
         var io = SimulatedIO(world, link)
         let departure = try worker.drive(&io)
         if !io.isFlushed { world.violate("a plane's life ended without a flush") }
+        if !io.isEmpty { world.violate("a plane was left with datagrams that it had taken") }
         attachedRoles = io.attached.values.map(\.role)
         queuedCount = io.queuedCount
         return departure

@@ -1,5 +1,6 @@
 internal import CLinux
 public import RelayCore
+public import RelayWorker
 public import STUN
 
 /// ICMP reports that wait for the worker. When it is full, later ones are lost: reports are best effort, and a flood of

@@ -12,12 +12,14 @@ struct RawFrame {
     let trafficClass: UInt8
     /// TTL or hop limit.
     let hopLimit: UInt8
+    /// IPv4's; 0 leaves it to the kernel.
+    var identification: UInt16 = 0
 
     var headerByteCount: Int { source.family == .ipv4 ? 28 : 48 }
 
     /// Writes the headers of a datagram with this payload to the first bytes of `header`.
     ///
-    /// What the kernel fills in by itself stays zero: IPv4's total length, identification and header checksum.
+    /// What the kernel fills in by itself stays zero: IPv4's total length and header checksum.
     func write(_ payload: RawSpan, to header: inout MutableRawSpan) {
         let udpByteCount = UInt16(8 + payload.byteCount)
         switch source.family {
@@ -47,10 +49,11 @@ struct RawFrame {
 
     private func writeIPv4(to header: inout MutableRawSpan) {
         let words: (UInt32, UInt32, UInt32) = (
-            0x4500_0000 | UInt32(trafficClass) << 16, 0, UInt32(hopLimit) << 24 | UInt32(Self.udp) << 16
+            0x4500_0000 | UInt32(trafficClass) << 16, UInt32(identification) << 16,
+            UInt32(hopLimit) << 24 | UInt32(Self.udp) << 16
         )
         header.storeBytes(of: words.0.bigEndian, toByteOffset: 0, as: UInt32.self)
-        header.storeBytes(of: words.1, toByteOffset: 4, as: UInt32.self)
+        header.storeBytes(of: words.1.bigEndian, toByteOffset: 4, as: UInt32.self)
         header.storeBytes(of: words.2.bigEndian, toByteOffset: 8, as: UInt32.self)
         header.storeBytes(of: UInt32(truncatingIfNeeded: source.ip.low).bigEndian, toByteOffset: 12, as: UInt32.self)
         header.storeBytes(

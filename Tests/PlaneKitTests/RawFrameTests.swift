@@ -2,7 +2,7 @@ import PlaneTestKit
 import STUN
 import Testing
 
-@testable import DataPlaneSocket
+@testable import PlaneKit
 
 /// The headers that go in front of a raw datagram, against a slow reference that shares nothing with them.
 struct RawFrameTests {
@@ -33,12 +33,13 @@ struct RawFrameTests {
     @Test func anIPv4HeaderToTheByte() {
         let frame = RawFrame(
             source: TransportAddress(IPAddress(v4: 0xC000_0201), port: 49_152),
-            destination: TransportAddress(IPAddress(v4: 0xC633_6407), port: 5_004), trafficClass: 0xB9, hopLimit: 64)
+            destination: TransportAddress(IPAddress(v4: 0xC633_6407), port: 5_004), trafficClass: 0xB9, hopLimit: 64,
+            identification: 0xABCD)
         let written = Self.headers(frame, [1, 2, 3])
 
         #expect(
             written == [
-                0x45, 0xB9, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 198, 51, 100, 7,
+                0x45, 0xB9, 0, 0, 0xAB, 0xCD, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 198, 51, 100, 7,
                 0xC0, 0x00, 0x13, 0x8C, 0, 11, written[26], written[27],
             ])
         #expect(Self.sum(written, [1, 2, 3], isIPv4: true) == 0xFFFF)

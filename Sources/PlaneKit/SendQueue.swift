@@ -1,5 +1,4 @@
 import RelayCore
-import RelayWorker
 import STUN
 
 /// One datagram that waits to be sent.
@@ -7,7 +6,7 @@ struct QueuedDatagram: BitwiseCopyable {
     /// Where the payload stands, from the beginning of the packet memory.
     var offset = 0
     var payloadByteCount = 0
-    /// The channel whose header goes in front, or 0 for plain UDP.
+    /// The channel whose header goes in front and does not stand there yet, or 0.
     var channel: UInt16 = 0
     var trafficClass: UInt8 = 0
     var dontFragment = false
@@ -19,7 +18,7 @@ struct QueuedDatagram: BitwiseCopyable {
 
     /// Whether the kernel may cut both out of one message: everything but the size is equal.
     func isAlike(_ other: QueuedDatagram) -> Bool {
-        trafficClass == other.trafficClass && (channel == 0) == (other.channel == 0) && !other.dontFragment
+        trafficClass == other.trafficClass && !other.dontFragment
     }
 }
 

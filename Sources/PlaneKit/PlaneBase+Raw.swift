@@ -2,7 +2,7 @@ import CLinux
 import RelayWorker
 import STUN
 
-extension SocketIO {
+extension PlaneBase {
     /// Larger ones may have to be fragmented, which a raw socket refuses to do.
     private static var rawByteLimit: Int { 1_452 }
     /// One call for one datagram saves nothing.
@@ -14,7 +14,7 @@ extension SocketIO {
     ///
     /// A raw socket is only a shorter way into the same kernel: whatever it refuses, the relay socket itself is asked
     /// to send, and its answer counts.
-    mutating func submitRaw() {
+    public mutating func submitRaw() {
         for index in 0..<addresses.count where addresses[index].rawDescriptor >= 0 {
             gatherRaw(from: index)
             if rawTransmitter.count >= Self.rawBatchMinimum { transmitRaw(by: addresses[index].rawDescriptor) }
@@ -29,12 +29,13 @@ extension SocketIO {
             let state = sockets[flow.egress]
             guard Int(state.addressIndex) == index else { continue }
             let datagram = queue.datagram(flow.first)
-            guard datagram.next < 0, !datagram.dontFragment, datagram.payloadByteCount <= Self.rawByteLimit else {
-                continue
-            }
+            guard datagram.next < 0, !datagram.dontFragment, datagram.byteCount <= Self.rawByteLimit,
+                datagram.channel == 0
+            else { continue }
             let frame = RawFrame(
                 source: TransportAddress(address.ip, port: state.port), destination: flow.destination,
-                trafficClass: datagram.trafficClass, hopLimit: address.hopLimit)
+                trafficClass: datagram.trafficClass, hopLimit: address.hopLimit,
+                identification: identifications.next(to: flow.destination.ip))
             rawFlows[rawTransmitter.count] = number
             rawTransmitter.append(
                 frame, payloadAt: datagram.offset, byteCount: datagram.payloadByteCount, in: memory)

@@ -1,6 +1,6 @@
-// Unsafe because: `sendmsg` takes headers that point to names, vectors and control messages. All of them are allocated
-// here, live as long as this value, and are indexed under a check; payloads are gathered from where they stand in the
-// packet memory, which outlives the requests.
+// Unsafe because: `sendmmsg` takes arrays of headers that point to names, vectors and control messages. All of them are
+// allocated here, live as long as this value, and are indexed under a check; payloads are gathered from where they
+// stand in the packet memory, which outlives the call.
 import CLinux
 import Glibc
 import RelayWorker
@@ -17,11 +17,12 @@ struct Envelope {
     let neverFragmentV6: Bool
 }
 
-/// The messages of a turn, each a datagram or a run that the kernel cuts (GSO), from when they are made until the kernel
-/// has told what became of every one.
+/// Messages that are ready to be sent, each a datagram or a run that the kernel cuts (GSO), until all of them have left.
 @safe struct Transmitter: ~Copyable {
-    static let capacity = SendQueue.capacity
+    private static let capacity = SendQueue.capacity
     private static let controlByteCount = Int(CLINUX_DEPARTURE_CONTROL_BYTES)
+    /// A signal may interrupt a call; so many in a row are no accident and the message is given up.
+    private static let interruptionLimit = 8
 
     private let headers: UnsafeMutablePointer<clinux_message>
     private let vectors: UnsafeMutablePointer<iovec>
@@ -30,13 +31,12 @@ struct Envelope {
     private let controls: UnsafeMutableRawPointer
     private let channelHeaders: UnsafeMutablePointer<UInt32>
     private let shapes: UnsafeMutablePointer<Shape>
+    private let singles: UnsafeMutablePointer<clinux_message>
     private(set) var messageCount = 0
     private var vectorCount = 0
 
     /// What a message is made of, for counting and for taking it apart again.
     struct Shape: BitwiseCopyable {
-        /// The slot that owns the descriptor.
-        var owner = 0
         var datagramCount = 0
         var segmentByteCount = 0
         /// Bytes of control messages without the segment size, which stands last.
@@ -51,12 +51,14 @@ struct Envelope {
         unsafe controls = .allocate(byteCount: Self.capacity * Self.controlByteCount, alignment: 16)
         unsafe channelHeaders = .allocate(capacity: Self.capacity)
         unsafe shapes = .allocate(capacity: Self.capacity)
+        unsafe singles = .allocate(capacity: Self.capacity)
         unsafe headers.initialize(repeating: clinux_message(), count: Self.capacity)
         unsafe vectors.initialize(repeating: iovec(), count: 2 * Self.capacity)
         unsafe names.initialize(repeating: sockaddr_in6(), count: Self.capacity)
         unsafe nameLengths.initialize(repeating: 0, count: Self.capacity)
         unsafe channelHeaders.initialize(repeating: 0, count: Self.capacity)
         unsafe shapes.initialize(repeating: Shape(), count: Self.capacity)
+        unsafe singles.initialize(repeating: clinux_message(), count: Self.capacity)
     }
 
     deinit {
@@ -67,6 +69,7 @@ struct Envelope {
         unsafe controls.deallocate()
         unsafe channelHeaders.deallocate()
         unsafe shapes.deallocate()
+        unsafe singles.deallocate()
     }
 
     /// Writes the destination that envelopes name by `place`.
@@ -76,27 +79,24 @@ struct Envelope {
     }
 
     /// Makes a message of a run, gathering headers and payloads from where they stand.
-    /// - Returns: its number.
     mutating func append(
-        _ run: Run, of queue: borrowing SendQueue, in memory: borrowing PacketMemory, _ envelope: Envelope, owner: Int
-    ) -> Int {
+        _ run: Run, of queue: borrowing SendQueue, in memory: borrowing PacketMemory, _ envelope: Envelope
+    ) {
         precondition(messageCount < Self.capacity && envelope.name >= 0 && envelope.name < Self.capacity)
-        let number = messageCount
         let firstVector = vectorCount
         var index = run.first
         while index != run.next { index = appendVectors(of: index, in: queue, memory) }
         var control = putControl(envelope)
-        unsafe shapes[number] = Shape(
-            owner: owner, datagramCount: run.count, segmentByteCount: run.segmentByteCount,
-            plainControlByteCount: control)
+        unsafe shapes[messageCount] = Shape(
+            datagramCount: run.count, segmentByteCount: run.segmentByteCount, plainControlByteCount: control)
         if run.count > 1 {
-            control = unsafe clinux_put_segment_size(controlPlace(number), control, UInt16(run.segmentByteCount))
+            control = unsafe clinux_put_segment_size(
+                controlPlace(messageCount), control, UInt16(run.segmentByteCount))
         }
         unsafe fill(
-            &headers[number].header, name: envelope.name, vectors: vectors + firstVector,
+            &headers[messageCount].header, name: envelope.name, vectors: vectors + firstVector,
             vectorCount: vectorCount - firstVector, controlByteCount: control)
         messageCount += 1
-        return number
     }
 
     mutating func removeAll() {
@@ -109,11 +109,11 @@ struct Envelope {
         return unsafe shapes[message]
     }
 
-    /// The header of a message, for the kernel.
-    @unsafe func header(of message: Int) -> UnsafePointer<msghdr> {
+    /// The `struct msghdr` of a message, for the kernel.
+    @unsafe func header(of message: Int) -> UnsafeRawPointer {
         precondition(message >= 0 && message < messageCount)
         // A message of a batch begins with its header.
-        return unsafe UnsafeRawPointer(headers + message).assumingMemoryBound(to: msghdr.self)
+        return unsafe UnsafeRawPointer(headers + message)
     }
 
     private mutating func appendVectors(
@@ -162,96 +162,111 @@ struct Envelope {
     }
 }
 
-/// What became of a message that did not simply go, besides what the counters tell.
+/// What became of messages, besides what the counters tell.
 struct SendOutcome {
-    /// The size of the segments that the kernel would not cut; they went one by one.
+    /// The size of the smallest segment that the kernel would not cut; such runs went one by one.
     var refusedSegmentByteCount: Int?
     /// The device or the kernel cannot cut at all (`EIO`, `ENOPROTOOPT`).
     var cannotSegment = false
     /// A datagram was larger than the path's MTU.
     var wasTooBig = false
+    /// A call failed, perhaps by an ICMP error that had come for the socket.
+    var metError = false
 }
 
 extension Transmitter {
-    /// A signal may interrupt a call; so many in a row are no accident and the datagram is given up.
-    private static var interruptionLimit: Int { 8 }
-
-    /// Sends a message by system calls, without waiting: one that the ring could not send, or that needs the socket in
-    /// another state.
-    /// - Parameter errno: with which the ring failed to send it, or 0 for the first try.
+    /// Sends messages by `descriptor`, in order, without waiting. Each is tried at most twice; what the kernel then
+    /// refuses is dropped and counted.
+    /// - Parameter errno: with which the first of them has failed already, or 0.
     mutating func transmit(
-        _ message: Int, by descriptor: Int32, after errno: Int32, counting counters: inout PlaneCounters
+        _ messages: Range<Int>, by descriptor: Int32, after errno: Int32 = 0, counting counters: inout PlaneCounters
     ) -> SendOutcome {
+        precondition(messages.lowerBound >= 0 && messages.upperBound <= messageCount)
         var outcome = SendOutcome()
-        let shape = shape(of: message)
-        // A pending ICMP error fails the next call, whatever that sends, and is gone then: once more.
-        let result = unsafe attempt(headers + message, by: descriptor, tries: errno == 0 ? 2 : 1, &counters)
-        guard result < 0 else {
-            counters.sentDatagrams += UInt64(shape.datagramCount)
-            return outcome
-        }
-        if shape.datagramCount > 1, Self.isSegmentationRefusal(-result) {
-            transmitApart(message, -result, by: descriptor, counting: &counters, &outcome)
-        } else {
-            Self.count(shape.datagramCount, refusedWith: -result, in: &counters, &outcome)
-        }
+        unsafe transmit(
+            headers + messages.lowerBound, count: messages.count, shapedBy: shapes + messages.lowerBound,
+            by: descriptor, failures: errno == 0 ? 0 : 1, counting: &counters, &outcome)
         return outcome
     }
 
-    /// Sends the datagrams of a run one by one: the kernel would not take them as one message.
-    private mutating func transmitApart(
-        _ message: Int, _ errno: Int32, by descriptor: Int32, counting counters: inout PlaneCounters,
+    /// - Parameter shapes: nil where every message is one datagram.
+    private func transmit(
+        _ messages: UnsafeMutablePointer<clinux_message>, count: Int, shapedBy shapes: UnsafeMutablePointer<Shape>?,
+        by descriptor: Int32, failures firstFailures: Int, counting counters: inout PlaneCounters,
         _ outcome: inout SendOutcome
     ) {
-        let shape = shape(of: message)
-        let sentBefore = counters.sentDatagrams
-        var vector = unsafe headers[message].header.msg_iov
-        let end = unsafe headers[message].header.msg_iov + headers[message].header.msg_iovlen
-        while let first = unsafe vector, unsafe first < end {
-            var single = unsafe headers[message]
-            unsafe single.header.msg_iov = first
-            unsafe single.header.msg_iovlen = isChannelHeader(first) ? 2 : 1
-            unsafe single.header.msg_controllen = shape.plainControlByteCount
-            let result = unsafe attempt(&single, by: descriptor, tries: 2, &counters)
-            if result < 0 {
-                Self.count(1, refusedWith: -result, in: &counters, &outcome)
-            } else {
-                counters.sentDatagrams += 1
+        var done = 0
+        var failures = firstFailures
+        while done < count {
+            counters.sendCalls += 1
+            let result = Int(unsafe clinux_send_batch(descriptor, messages + done, UInt32(count - done)))
+            if result > 0 {
+                counters.sentDatagrams += unsafe Self.datagramCount(done..<done + result, shapes)
+                done += result
+                failures = 0
+                continue
             }
-            unsafe vector = first + single.header.msg_iovlen
+            failures += 1
+            let errno = Int32(-result)
+            if errno == EAGAIN {
+                counters.sendQueueFull += unsafe Self.datagramCount(done..<count, shapes)
+                return
+            }
+            outcome.metError = true
+            // A pending ICMP error fails the next call, whatever that sends, and is gone then: once more.
+            if failures == 1 || (errno == EINTR && failures < Self.interruptionLimit) { continue }
+            if let shapes = unsafe shapes, unsafe shapes[done].datagramCount > 1, Self.isSegmentationRefusal(errno) {
+                unsafe transmitApart(
+                    messages + done, shapes[done], errno, by: descriptor, counting: &counters, &outcome)
+            } else {
+                let lost = unsafe Self.datagramCount(done..<done + 1, shapes)
+                Self.count(lost, refusedWith: errno, in: &counters, &outcome)
+            }
+            done += 1
+            failures = 0
         }
+    }
+
+    /// Sends the datagrams of a run one by one: the kernel would not take them as one message.
+    private func transmitApart(
+        _ message: UnsafeMutablePointer<clinux_message>, _ shape: Shape, _ errno: Int32, by descriptor: Int32,
+        counting counters: inout PlaneCounters, _ outcome: inout SendOutcome
+    ) {
+        var vector = unsafe message.pointee.header.msg_iov
+        for index in 0..<shape.datagramCount {
+            let vectorCount = unsafe isChannelHeader(vector) ? 2 : 1
+            unsafe singles[index].header = message.pointee.header
+            unsafe singles[index].header.msg_iov = vector
+            unsafe singles[index].header.msg_iovlen = vectorCount
+            unsafe singles[index].header.msg_controllen = shape.plainControlByteCount
+            unsafe vector = vector.map { unsafe $0 + vectorCount }
+        }
+        let sentBefore = counters.sentDatagrams
+        unsafe transmit(
+            singles, count: shape.datagramCount, shapedBy: nil, by: descriptor, failures: 0, counting: &counters,
+            &outcome)
         // If none went singly either, the destination was refused, and cutting is not to blame.
         guard counters.sentDatagrams > sentBefore else { return }
         counters.segmentationRefused += 1
         if errno == EMSGSIZE || errno == EINVAL {
-            outcome.refusedSegmentByteCount = shape.segmentByteCount
+            outcome.refusedSegmentByteCount = min(
+                outcome.refusedSegmentByteCount ?? .max, shape.segmentByteCount)
         } else {
             outcome.cannotSegment = true
         }
     }
 
-    private func isChannelHeader(_ vector: UnsafeMutablePointer<iovec>) -> Bool {
-        guard let base = unsafe UnsafeRawPointer(vector.pointee.iov_base) else { return false }
+    private func isChannelHeader(_ vector: UnsafeMutablePointer<iovec>?) -> Bool {
+        guard let base = unsafe UnsafeRawPointer(vector?.pointee.iov_base) else { return false }
         let headers = unsafe UnsafeRawPointer(channelHeaders)
         return unsafe base >= headers && base < headers + Self.capacity * MemoryLayout<UInt32>.size
     }
 
-    /// Tries a message so many times, and again after a signal: 1, or the negated `errno`.
-    private func attempt(
-        _ message: UnsafeMutablePointer<clinux_message>, by descriptor: Int32, tries: Int,
-        _ counters: inout PlaneCounters
-    ) -> Int32 {
-        var result: Int32 = 0
-        var triesLeft = tries
-        for _ in 0..<Self.interruptionLimit {
-            counters.sendCalls += 1
-            result = unsafe clinux_send_batch(descriptor, message, 1)
-            if result >= 0 || result == -EAGAIN { break }
-            if result == -EINTR { continue }
-            triesLeft -= 1
-            if triesLeft == 0 { break }
-        }
-        return result
+    private static func datagramCount(_ range: Range<Int>, _ shapes: UnsafeMutablePointer<Shape>?) -> UInt64 {
+        guard let shapes = unsafe shapes else { return UInt64(range.count) }
+        var total = 0
+        for index in range { unsafe total += shapes[index].datagramCount }
+        return UInt64(total)
     }
 
     private static func isSegmentationRefusal(_ errno: Int32) -> Bool {
@@ -261,15 +276,15 @@ extension Transmitter {
         }
     }
 
-    static func count(
-        _ lost: Int, refusedWith errno: Int32, in counters: inout PlaneCounters, _ outcome: inout SendOutcome
+    private static func count(
+        _ lost: UInt64, refusedWith errno: Int32, in counters: inout PlaneCounters, _ outcome: inout SendOutcome
     ) {
         switch errno {
-        case EAGAIN, ENOBUFS, ENOMEM: counters.sendQueueFull += UInt64(lost)
+        case ENOBUFS, ENOMEM: counters.sendQueueFull += lost
         case EMSGSIZE:
-            counters.sendTooBig += UInt64(lost)
+            counters.sendTooBig += lost
             outcome.wasTooBig = true
-        default: counters.sendRefused += UInt64(lost)
+        default: counters.sendRefused += lost
         }
     }
 }

@@ -1,41 +1,40 @@
 import RelayCore
-import RelayWorker
 
 /// What the plane knows about one slot, in half a cache line.
-struct SocketState: BitwiseCopyable {
-    /// Which list of ready sockets a socket stands in.
-    enum Membership: BitwiseCopyable { case none, listeners, relays }
+public struct SocketState: BitwiseCopyable {
+    /// Which list of waiting sockets a socket stands in.
+    @usableFromInline enum Membership: BitwiseCopyable { case none, listeners, relays }
 
     var isInUse = false
-    var isListener = false
+    public internal(set) var isListener = false
     /// 4 or 6.
     var version: UInt8 = 4
     var membership = Membership.none
-    var descriptor: Int32 = -1
+    public internal(set) var descriptor: Int32 = -1
     /// The slot that owns the descriptor: itself, or a vantage's listener.
-    var owner: Int32 = 0
+    public internal(set) var owner: Int32 = 0
     /// The largest datagram that is worth a try with GSO; lowered when the kernel refuses one.
     var segmentLimit: UInt16 = 65_000
     /// The local port.
     var port: UInt16 = 0
     /// The kernel's last total of dropped datagrams.
-    var dropCount: UInt32 = 0
+    public var dropCount: UInt32 = 0
     fileprivate(set) var previous: Int32 = -1
     fileprivate(set) var next: Int32 = -1
     /// Of a vantage or a relay socket: where its address stands among the local addresses, or -1.
     var addressIndex: Int32 = -1
 }
 
-/// A queue of slots that probably have something to receive, linked through their states.
-struct ReadyList: BitwiseCopyable {
+/// A queue of slots, linked through their states.
+public struct WaitingList: BitwiseCopyable {
     private(set) var first = -1
     private var last = -1
-    private(set) var count = 0
+    public private(set) var count = 0
     private let membership: SocketState.Membership
 
     init(_ membership: SocketState.Membership) { self.membership = membership }
 
-    var isEmpty: Bool { count == 0 }
+    public var isEmpty: Bool { count == 0 }
 
     mutating func append(_ slot: Int, in states: inout FixedBuffer<SocketState>) {
         states[slot].membership = membership
@@ -69,29 +68,30 @@ struct ReadyList: BitwiseCopyable {
     }
 }
 
-/// The attached sockets by slot, and those that are ready.
+/// The attached sockets by slot, and those that wait for the plane: to be read from, or to be watched again.
 ///
 /// Listeners and relay sockets queue apart: a listener carries the traffic of all clients, a relay socket that of one,
 /// and neither kind may keep the other waiting.
-struct SocketTable: ~Copyable {
-    private var states = FixedBuffer(repeating: SocketState(), count: 64)
-    private(set) var listeners = ReadyList(.listeners)
-    private(set) var relays = ReadyList(.relays)
+public struct SocketTable: ~Copyable {
+    @usableFromInline var states = FixedBuffer(repeating: SocketState(), count: 64)
+    public private(set) var listeners = WaitingList(.listeners)
+    public private(set) var relays = WaitingList(.relays)
 
-    var hasReady: Bool { !listeners.isEmpty || !relays.isEmpty }
+    public var hasWaiting: Bool { !listeners.isEmpty || !relays.isEmpty }
 
     /// Whether `slot` is attached.
-    func contains(_ slot: Int) -> Bool { slot < states.count && states[slot].isInUse }
+    public func contains(_ slot: Int) -> Bool { slot < states.count && states[slot].isInUse }
 
     /// The state of a slot that was attached at some time.
-    subscript(slot: Int) -> SocketState {
+    @inlinable
+    public subscript(slot: Int) -> SocketState {
         @inline(__always) get { states[slot] }
         @inline(__always) _modify { yield &states[slot] }
     }
 
     /// Asks for the state of a slot, which is used a little later.
-    @inline(__always)
-    func prefetch(_ slot: Int) { states.prefetch(slot) }
+    @inlinable @inline(__always)
+    public func prefetch(_ slot: Int) { states.prefetch(slot) }
 
     mutating func insert(_ state: SocketState, at slot: Int) {
         if slot >= states.count {
@@ -107,7 +107,7 @@ struct SocketTable: ~Copyable {
     }
 
     /// Puts a socket at the end of its list, unless it stands in it.
-    mutating func markReady(_ slot: Int) {
+    public mutating func enlist(_ slot: Int) {
         guard states[slot].isInUse, states[slot].membership == .none else { return }
         if states[slot].isListener {
             listeners.append(slot, in: &states)
@@ -116,15 +116,15 @@ struct SocketTable: ~Copyable {
         }
     }
 
-    /// Takes the first ready listener out of its list; there must be one.
-    mutating func nextListener() -> Int {
+    /// Takes the first listener out of its list; there must be one.
+    public mutating func nextListener() -> Int {
         let slot = listeners.first
         unlink(slot)
         return slot
     }
 
-    /// Takes the first ready relay socket out of its list; there must be one.
-    mutating func nextRelay() -> Int {
+    /// Takes the first relay socket out of its list; there must be one.
+    public mutating func nextRelay() -> Int {
         let slot = relays.first
         unlink(slot)
         return slot
