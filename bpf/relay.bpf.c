@@ -34,7 +34,8 @@ static __always_inline struct relay_entry *find(
     if (entry && entry->flags & RELAY_INSIDE) entry = 0;
     *reason = !entry ? (in->from_peer ? RELAY_PASS_NO_PEER : RELAY_PASS_NO_CHANNEL)
               : is_over(entry) ? RELAY_PASS_LEASE_OVER
-                               : 0;
+              : entry->next_hop == RELAY_BARRED_NEXT_HOP ? RELAY_PASS_NO_NEXT_HOP
+                                                         : 0;
     return entry;
 }
 
@@ -48,6 +49,7 @@ static __always_inline int decide(
         struct relay_entry *other = find_hairpin(settings, entry);
         if (!other) return RELAY_PASS_NO_HAIRPIN;
         if (is_over(other)) return RELAY_PASS_LEASE_OVER;
+        if (other->next_hop == RELAY_BARRED_NEXT_HOP) return RELAY_PASS_NO_NEXT_HOP;
         udp_delta += other->udp_delta;
         ip_delta += other->ip_delta;
         out->to = other;

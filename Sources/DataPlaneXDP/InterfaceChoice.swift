@@ -30,7 +30,7 @@ enum InterfaceChoice {
         return found
     }
 
-    private static func check(_ interface: NetworkInterface, _ options: XDPOptions) throws(PlaneError) {
+    static func check(_ interface: NetworkInterface, _ options: XDPOptions) throws(PlaneError) {
         guard interface.isEthernet else {
             throw PlaneError(
                 what: "XDP on \(interface.name)", why: "it carries no Ethernet frames",
@@ -47,7 +47,7 @@ enum InterfaceChoice {
                 mend: "ethtool -K \(interface.name) lro off")
         }
         let isAskedFor = options.isRequested || !options.interfaces.isEmpty
-        guard interface.driver != "veth" || isAskedFor else {
+        guard !interface.isVeth || isAskedFor else {
             throw PlaneError(
                 what: "XDP on \(interface.name)",
                 why: "it is a veth, which loses what a program sends unless GRO or a program is on at its other end",

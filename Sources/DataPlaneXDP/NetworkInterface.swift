@@ -15,6 +15,8 @@ struct NetworkInterface: Hashable, Sendable {
     /// Large receive offload joins packets before a program could see them.
     let hasLRO: Bool
 
+    var isVeth: Bool { driver == "veth" }
+
     init?(index: UInt32) {
         var read = clinux_interface()
         guard unsafe clinux_read_interface(index, &read) == 0 else { return nil }
@@ -36,15 +38,20 @@ struct NetworkInterface: Hashable, Sendable {
     /// The interfaces that carry any of these addresses, each once.
     static func carrying(_ addresses: [IPAddress]) -> [NetworkInterface] {
         var indices: [UInt32] = []
-        for entry in all() where addresses.contains(entry.address) && !indices.contains(entry.index) {
+        for entry in Self.addresses() where addresses.contains(entry.address) && !indices.contains(entry.index) {
             indices.append(entry.index)
         }
         return indices.compactMap { NetworkInterface(index: $0) }
     }
 
-    private static func all() -> [(address: IPAddress, index: UInt32)] {
-        var entries = [clinux_interface_address](repeating: clinux_interface_address(), count: 1024)
-        let count = unsafe clinux_interface_addresses(&entries, Int32(entries.count))
+    /// Every address of an interface that is up.
+    static func addresses() -> [(address: IPAddress, index: UInt32)] {
+        var entries = [clinux_interface_address](repeating: clinux_interface_address(), count: 256)
+        var count = unsafe clinux_interface_addresses(&entries, Int32(entries.count))
+        while count > entries.count {
+            entries = Array(repeating: clinux_interface_address(), count: Int(count) + 16)
+            count = unsafe clinux_interface_addresses(&entries, Int32(entries.count))
+        }
         return entries.prefix(max(0, Int(count))).compactMap { entry in
             IPAddress(entry.address).map { ($0, entry.interface_index) }
         }

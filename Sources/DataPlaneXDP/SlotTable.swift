@@ -80,6 +80,35 @@ struct SlotTable: @unchecked Sendable {
         unsafe cbpf_set_next_hop(entries + slot.rawValue, nextHop)
     }
 
+    /// Whether the program still sees the entry of a slot that is in use.
+    func isLive(_ slot: SlotIndex) -> Bool {
+        precondition(slot.rawValue < count, "there is no slot \(slot.rawValue)")
+        return unsafe cbpf_state(entries + slot.rawValue) == RELAY_SLOT_LIVE.rawValue
+    }
+
+    /// Whether a slot holds what was once inserted there, `entry` and the next hop `nextHop`; lease and traffic aside.
+    func holds(_ entry: relay_entry, nextHop: UInt16, at slot: SlotIndex) -> Bool {
+        precondition(uses[slot.rawValue] == .live, "slot \(slot.rawValue) is not live")
+        var expected = entry
+        var found = unsafe entries[slot.rawValue]
+        expected.state = RELAY_SLOT_LIVE.rawValue
+        expected.next_hop = nextHop
+        expected.lease = found.lease
+        expected.traffic = found.traffic
+        return unsafe withUnsafeBytes(of: &expected) { expected in
+            unsafe withUnsafeBytes(of: &found) { unsafe expected.elementsEqual($0) }
+        }
+    }
+
+    /// How many entries have a lease that is over at `now`, in units of the program's clock.
+    func lapsedCount(at now: UInt32) -> Int {
+        var lapsed = 0
+        for slot in 0..<count where uses[slot] == .live {
+            if unsafe entries[slot].lease <= now { lapsed += 1 }
+        }
+        return lapsed
+    }
+
     /// Packets and bytes that a slot's entry carried, packed as the program does.
     func traffic(_ slot: SlotIndex) -> UInt64 {
         precondition(slot.rawValue < count, "there is no slot \(slot.rawValue)")

@@ -20,7 +20,7 @@ public enum XDPReport {
             ? " (too large for native mode: at most \(InterfaceChoice.largestMTU))" : " (fits)"
         text += interface.hasLRO ? ", LRO on (ethtool -K \(interface.name) lro off)" : ", LRO off"
         if !interface.isEthernet { text += ", no Ethernet: XDP cannot run here" }
-        if interface.driver == "veth" { text += ", needs GRO or an XDP program at its other end" }
+        if interface.isVeth { text += ", needs GRO or an XDP program at its other end" }
         return text
     }
 

@@ -62,8 +62,10 @@ enum clinux_change {
     CLINUX_CHANGE_NONE = 0,
     /// A neighbour, and nothing else.
     CLINUX_CHANGE_NEIGHBOUR = 1,
-    /// A link, an address or a route; or so much at once that some of it was lost.
+    /// A route.
     CLINUX_CHANGE_ROUTES = 2,
+    /// A link or an address; or so much at once that some of it was lost.
+    CLINUX_CHANGE_INTERFACES = 3,
 };
 
 /// Takes one change; `*neighbour` is whose it is.
@@ -74,3 +76,7 @@ int clinux_wait_for_either(int first, int second, int milliseconds);
 
 /// The effective capabilities of this thread, by bit as in linux/capability.h.
 uint64_t clinux_effective_capabilities(void);
+
+/// Gives up all capabilities of this thread but those in `kept`, for itself and for threads that it starts. 0, or the
+/// negated errno.
+int clinux_keep_capabilities(uint64_t kept);

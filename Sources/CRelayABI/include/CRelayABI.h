@@ -18,6 +18,8 @@
 #define RELAY_TRAFFIC_PACKET_SHIFT 40
 /// The index of `relay_entry.next_hop` that means "not resolved".
 #define RELAY_NO_NEXT_HOP 0
+/// The index that means "nowhere": an address of ours that the datagram arrives at or leaves from is not ours any more.
+#define RELAY_BARRED_NEXT_HOP 65535
 #define RELAY_NEXT_HOPS 65536
 #define RELAY_DEVICES 64
 /// Larger channel data than this is left to the slow path: no frame without fragments holds it.
