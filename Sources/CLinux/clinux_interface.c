@@ -65,3 +65,16 @@ uint64_t clinux_effective_capabilities(void) {
     if (syscall(SYS_capget, &header, data) < 0) { return 0; }
     return (uint64_t)data[1].effective << 32 | data[0].effective;
 }
+
+int clinux_keep_capabilities(uint64_t kept) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {0};
+    if (syscall(SYS_capget, &header, data) < 0) { return -errno; }
+    for (int half = 0; half < 2; half++) {
+        uint32_t mask = (uint32_t)(kept >> (32 * half));
+        data[half].effective &= mask;
+        data[half].permitted &= mask;
+        data[half].inheritable &= mask;
+    }
+    return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+}

@@ -143,11 +143,15 @@ final class XDPProgram: @unchecked Sendable {
     /// What a refusal of the kernel most likely means.
     static func refusal(_ what: String, _ error: Int32, _ log: String) -> PlaneError {
         let number = error < 0 ? -error : error
+        let missing = LoadingCapability.missing(from: .effective)
+        if let first = missing.first, number == 1 || number == 13 {
+            return PlaneError(
+                what: what, why: missing.map(\.reason).joined(separator: "; "),
+                mend: "Run as root, or grant \(first.mend(with: missing.dropFirst())).")
+        }
         let mend =
             switch number {
-            case 1, 13:
-                "Run as root, or grant CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (systemd: AmbientCapabilities); in a "
-                    + "container its seccomp profile must allow bpf()."
+            case 1, 13: "In a container its seccomp profile must allow bpf(), and root must be the host's."
             case 12: "Give it more memory: --xdp-routes makes the maps smaller, LimitMEMLOCK=infinity lifts the limit."
             case 22, 38, 95: "Linux 5.18 or newer is needed, with CONFIG_BPF_SYSCALL and CONFIG_BPF_JIT."
             default: "relayd doctor says what this host allows."
