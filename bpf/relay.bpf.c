@@ -79,8 +79,7 @@ static __always_inline int leave(int reason, __u64 bytes) {
     return reason >= RELAY_DROP_TTL ? XDP_DROP : XDP_PASS;
 }
 
-SEC("xdp")
-int relay_xdp(struct xdp_md *ctx) {
+static __always_inline int relay(struct xdp_md *ctx) {
     void *start = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
     __u32 zero = 0;
     const struct relay_settings *settings = bpf_map_lookup_elem(&relay_settings, &zero);
@@ -105,6 +104,9 @@ int relay_xdp(struct xdp_md *ctx) {
     count(path(&in, &out), in.frame_length);
     return out.action;
 }
+
+SEC("xdp")
+int relay_xdp(struct xdp_md *ctx) { return relay(ctx); }
 
 /// Writes the kernel's clock to the first eight bytes of the packet: how the daemon learns what leases are counted in.
 SEC("xdp")

@@ -37,10 +37,11 @@ final class XDPProgram: @unchecked Sendable {
     private let counters: UnsafeMutablePointer<relay_counters>
 
     /// Has the kernel verify and translate the program, and shares its maps' memory.
-    init(sizes: Sizes) throws(PlaneError) {
+    ///
+    /// - Parameter elf: the object; one that measures has programs besides.
+    init(sizes: Sizes, elf: [UInt8] = ProgramObject.bytes) throws(PlaneError) {
         self.sizes = sizes
         cpuCount = max(1, Int(cbpf_possible_cpus()))
-        let elf = ProgramObject.bytes
         var error: Int32 = 0
         guard let object = unsafe elf.withUnsafeBytes({ unsafe cbpf_open($0.baseAddress, $0.count, &error) }) else {
             throw Self.refusal("opening the XDP program", error, "")
@@ -79,6 +80,10 @@ final class XDPProgram: @unchecked Sendable {
         unsafe cbpf_unshare(counters, MemoryLayout<relay_counters>.stride * cpuCount)
         unsafe cbpf_close(object)
     }
+
+    /// The descriptor of another program, or map, of the object.
+    func descriptor(ofProgram name: String) -> Int32 { unsafe cbpf_program(object, name) }
+    func descriptor(ofMap name: String) -> Int32 { unsafe cbpf_map(object, name) }
 
     /// Puts the settings into force; the magic number comes last.
     func configure(_ values: relay_settings) {

@@ -1,0 +1,82 @@
+import CBPF
+import Foundation
+import RelayCore
+import Testing
+
+@testable import DataPlaneXDP
+
+/// The program with a stopwatch: what one run costs when its packet is put back before each.
+final class MeasuringKernel {
+    let kernel: Kernel
+    private let packet: UnsafeMutableRawPointer
+    private static let headerByteCount = 72
+    private static let packetByteCount = 12 + headerByteCount
+
+    init(routes: Int = 1024) throws {
+        kernel = try Kernel(routes: routes, elf: Self.compile())
+        var error: Int32 = 0
+        let map = kernel.program.descriptor(ofMap: "measure_packets")
+        packet = try #require(cbpf_share(map, Self.packetByteCount, &error))
+    }
+
+    deinit { cbpf_unshare(packet, Self.packetByteCount) }
+
+    /// As `bpf/compile` does it.
+    private static func compile() throws -> [UInt8] {
+        let here = URL(filePath: #filePath).deletingLastPathComponent()
+        let object = FileManager.default.temporaryDirectory.appending(path: "measure-\(getpid()).bpf.o")
+        defer { try? FileManager.default.removeItem(at: object) }
+        var machine = utsname()
+        uname(&machine)
+        let architecture = withUnsafeBytes(of: machine.machine) { bytes in
+            String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        let compiler = Process()
+        compiler.executableURL = URL(filePath: "/usr/bin/clang")
+        compiler.arguments = [
+            "-target", "bpf", "-g", "-O2", "-I", here.appending(path: "../../../Sources/CRelayABI/include").path,
+            "-I", "/usr/include/\(architecture)-linux-gnu", "-c", here.appending(path: "measure.bpf.c").path, "-o",
+            object.path,
+        ]
+        try compiler.run()
+        compiler.waitUntilExit()
+        try #require(compiler.terminationStatus == 0)
+        return try Array(Data(contentsOf: object))
+    }
+
+    /// Nanoseconds of one run of the program on this frame, the loop's own included, at best.
+    ///
+    /// - Parameters:
+    ///   - sources: among how many IPv4 sources the frames come in turn, from 10.0.0.0 on; a power of two.
+    ///   - repeats: runs in a row.
+    func nanoseconds(_ frame: [UInt8], sources: Int = 1, repeats: UInt32 = 240, rounds: Int = 60) throws -> Double {
+        packet.storeBytes(of: UInt32(frame.count), as: UInt32.self)
+        packet.storeBytes(of: UInt32(sources - 1), toByteOffset: 4, as: UInt32.self)
+        (packet + 12).copyMemory(from: Array(frame.prefix(Self.headerByteCount)), byteCount: Self.headerByteCount)
+        let relaying = try best(of: "measure_relay", frame, repeats, rounds)
+        return relaying - (try best(of: "measure_restore", frame, repeats, rounds))
+            + (try best(kernel.program.passProgram, frame, repeats, rounds, .pass))
+    }
+
+    private func best(of name: String, _ frame: [UInt8], _ repeats: UInt32, _ rounds: Int) throws -> Double {
+        try best(kernel.program.descriptor(ofProgram: name), frame, repeats, rounds, .transmit)
+    }
+
+    private func best(
+        _ program: Int32, _ frame: [UInt8], _ repeats: UInt32, _ rounds: Int, _ verdict: Kernel.Verdict
+    ) throws -> Double {
+        var best = UInt32.max
+        try frame.withUnsafeBytes { bytes in
+            for _ in 0..<rounds {
+                var run = cbpf_run()
+                run.packet = bytes.baseAddress
+                run.packet_byte_count = UInt32(frame.count)
+                run.repeat = repeats
+                try #require(cbpf_test(program, &run) == 0)
+                try #require(run.verdict == verdict.rawValue)
+                best = min(best, run.duration)
+            }
+        }
+        return Double(best)
+    }
+}
