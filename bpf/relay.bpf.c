@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 /// The XDP program: relays what a route takes, passes everything else as it came.
 ///
-/// A frame is parsed, looked up and judged before its first byte changes. It needs Linux 5.18 and little-endian words.
+/// A frame is parsed, looked up and judged before its first byte changes. It needs Linux 5.19 and little-endian words.
 #include <linux/bpf.h>
 
 #include <bpf/bpf_helpers.h>

@@ -55,6 +55,12 @@ int clinux_read_interface(uint32_t index, struct clinux_interface *interface) {
     struct ethtool_value flags = {.cmd = ETHTOOL_GFLAGS};
     request.ifr_data = (void *)&flags;
     if (ioctl(descriptor, SIOCETHTOOL, &request) == 0) { interface->has_lro = (flags.data & ETH_FLAG_LRO) != 0; }
+    struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
+    request.ifr_data = (void *)&channels;
+    if (ioctl(descriptor, SIOCETHTOOL, &request) == 0) {
+        interface->queues = channels.combined_count + channels.rx_count;
+        interface->most_queues = channels.max_combined + channels.max_rx;
+    }
     close(descriptor);
     return 0;
 }

@@ -14,8 +14,18 @@ struct NetworkInterface: Hashable, Sendable {
     let isEthernet: Bool
     /// Large receive offload joins packets before a program could see them.
     let hasLRO: Bool
+    /// Queues that receive, and how many there may be; 0 where the driver does not say.
+    let queueCount: Int
+    let largestQueueCount: Int
 
     var isVeth: Bool { driver == "veth" }
+
+    /// Whether the driver takes native programs and redirects for them; nothing where the kernel does not say.
+    var canXDP: Bool? {
+        var features: UInt64 = 0
+        guard unsafe clinux_xdp_features(index, &features) == 0 else { return nil }
+        return features & 3 == 3
+    }
 
     init?(index: UInt32) {
         var read = clinux_interface()
@@ -27,6 +37,8 @@ struct NetworkInterface: Hashable, Sendable {
         mac = MACAddress(bytes: [read.mac.0, read.mac.1, read.mac.2, read.mac.3, read.mac.4, read.mac.5])
         isEthernet = read.is_ethernet != 0
         hasLRO = read.has_lro != 0
+        queueCount = Int(read.queues)
+        largestQueueCount = Int(read.most_queues)
     }
 
     init?(name: String) {

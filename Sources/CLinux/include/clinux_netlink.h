@@ -24,10 +24,18 @@ struct clinux_interface {
     uint8_t is_ethernet;
     /// Large receive offload is on.
     uint8_t has_lro;
+    /// Queues that receive, as ethtool's channels say it (combined and receive-only), and how many there may be; 0 where
+    /// the driver does not say.
+    uint32_t queues;
+    uint32_t most_queues;
 };
 
 /// Reads an interface by its index; the negated errno if there is none.
 int clinux_read_interface(uint32_t index, struct clinux_interface *interface);
+
+/// What an interface's driver offers to XDP programs, as NETDEV_XDP_ACT_* of linux/netdev.h: bit 0 for native programs, bit
+/// 1 for redirecting. The negated errno where the kernel does not say (before Linux 6.3).
+int clinux_xdp_features(uint32_t index, uint64_t *features);
 
 /// The index of an interface; 0 if there is none of that name.
 uint32_t clinux_interface_index(const char *name);
