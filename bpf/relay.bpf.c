@@ -26,7 +26,7 @@ static __always_inline void count_traffic(struct relay_entry *entry, __u32 paylo
 }
 
 /// The entry that takes the datagram, alive.
-static __always_inline struct relay_entry *find(
+static __always_inline struct relay_entry *find_entry(
     const struct relay_settings *settings, const struct datagram *in, int *reason) {
     struct relay_entry *entry = in->version == 4
                                     ? find4(settings, in->addresses4, in->ports)
@@ -54,6 +54,10 @@ static __always_inline int decide(
         ip_delta += other->ip_delta;
         out->to = other;
         *hairpin = other;
+    }
+    if (out->to->out_version == 6) {
+        out->addresses = addresses_of(settings, out->to);
+        if (!out->addresses) return RELAY_PASS_NO_NEXT_HOP;
     }
     __u8 version = out->to->out_version;
     if (in->udp_checksum == 0 && (in->version != 4 || version != 4)) return RELAY_PASS_NO_CHECKSUM;
@@ -89,7 +93,7 @@ static __always_inline int relay(struct xdp_md *ctx) {
     struct datagram in = {};
     int reason = parse(&in, start, end, settings);
     if (reason) return leave(reason, end - start);
-    struct relay_entry *entry = find(settings, &in, &reason);
+    struct relay_entry *entry = find_entry(settings, &in, &reason);
     if (!entry || reason) return leave(reason, in.frame_length);
 
     struct relay_entry *hairpin = 0;

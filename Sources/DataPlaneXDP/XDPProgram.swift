@@ -21,9 +21,12 @@ final class XDPProgram: @unchecked Sendable {
             return slots
         }
 
+        /// Of the map: an entry and its IPv6 addresses for each slot.
+        var elements: Int { 2 * slots }
+
         /// What the maps take of the kernel's memory.
         var mapByteCount: Int {
-            MemoryLayout<relay_entry>.stride * slots + MemoryLayout<relay_next_hop>.stride * Int(RELAY_NEXT_HOPS)
+            MemoryLayout<relay_entry>.stride * elements + MemoryLayout<relay_next_hop>.stride * Int(RELAY_NEXT_HOPS)
         }
     }
 
@@ -53,7 +56,7 @@ final class XDPProgram: @unchecked Sendable {
         }
         unsafe self.object = object
         var log = [CChar](repeating: 0, count: 64 * 1024)
-        error = unsafe cbpf_set_entries(object, "relay_entries", UInt32(sizes.slots))
+        error = unsafe cbpf_set_entries(object, "relay_entries", UInt32(sizes.elements))
         if error == 0 { error = unsafe cbpf_set_entries(object, "relay_counters", UInt32(cpuCount)) }
         if error == 0 { error = unsafe cbpf_load(object, &log, log.count) }
         verifierLog = String(decoding: log.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
@@ -66,7 +69,7 @@ final class XDPProgram: @unchecked Sendable {
         clockProgram = unsafe cbpf_program(object, "relay_clock")
         deviceMap = unsafe cbpf_map(object, "relay_devices")
         do throws(PlaneError) {
-            unsafe entries = try Self.share(object, "relay_entries", of: relay_entry.self, count: sizes.slots)
+            unsafe entries = try Self.share(object, "relay_entries", of: relay_entry.self, count: sizes.elements)
             unsafe nextHops = try Self.share(
                 object, "relay_next_hops", of: relay_next_hop.self, count: Int(RELAY_NEXT_HOPS))
             unsafe settings = try Self.share(object, "relay_settings", of: relay_settings.self, count: 1)
@@ -79,7 +82,7 @@ final class XDPProgram: @unchecked Sendable {
     }
 
     deinit {
-        unsafe cbpf_unshare(entries, MemoryLayout<relay_entry>.stride * sizes.slots)
+        unsafe cbpf_unshare(entries, MemoryLayout<relay_entry>.stride * sizes.elements)
         unsafe cbpf_unshare(nextHops, MemoryLayout<relay_next_hop>.stride * Int(RELAY_NEXT_HOPS))
         unsafe cbpf_unshare(settings, MemoryLayout<relay_settings>.stride)
         unsafe cbpf_unshare(counters, MemoryLayout<relay_counters>.stride * cpuCount)

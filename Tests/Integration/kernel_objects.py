@@ -14,7 +14,7 @@ BPF_LINK_DETACH = 34
 MAP_TYPE_ARRAY = 2
 
 # struct relay_entry of CRelayABI.h.
-ENTRY_BYTES = 128
+ENTRY_BYTES = 64
 STATE, LEASE, NEXT_HOP = 0, 4, 56
 STATE_REMOVED, STATE_LIVE = 1, 2
 LEASE_SHIFT = 6
@@ -68,9 +68,11 @@ class KernelObjects:
             os.close(link)
 
     def entries(self) -> "Entries":
+        """Of the maps with elements of this size the settings have one element."""
         maps = self._take({"map_type": str(MAP_TYPE_ARRAY), "value_size": str(ENTRY_BYTES)})
-        assert len(maps) == 1, "there is one map of entries"
-        return Entries(maps[0])
+        entries = [Entries(map) for map in maps]
+        assert len(entries) == 2, "there are one map of entries and one of settings"
+        return max(entries, key=lambda each: each.count)
 
 
 class Entries:
@@ -78,7 +80,9 @@ class Entries:
 
     def __init__(self, descriptor: int) -> None:
         facts = _facts(pathlib.Path(f"/proc/self/fdinfo/{descriptor}"))
-        self._memory = mmap.mmap(descriptor, int(facts["max_entries"]) * ENTRY_BYTES)
+        # The second half are addresses.
+        self.count = int(facts["max_entries"]) // 2
+        self._memory = mmap.mmap(descriptor, max(self.count, 1) * ENTRY_BYTES)
         os.close(descriptor)
 
     def live(self) -> list[int]:

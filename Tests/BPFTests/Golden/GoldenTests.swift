@@ -22,7 +22,7 @@ struct GoldenTests {
             ReferenceHop(mtu: 1500, destination: [2, 0, 0, 0, 1, 1], source: [2, 0, 0, 0, 1, 2]))
         for (direction, flags) in try directions(of: golden) {
             var entry = direction.entry(lease: .max, nextHop: hop, flags: UInt8(flags), seed: Kernel.seed)
-            if entry.out_version == 6 { entry.flow_label = UInt32(0xABCDE).bigEndian }
+            if entry.line.out_version == 6 { entry.line.flow_label = UInt32(0xABCDE).bigEndian }
             try #require(kernel.table.insert(entry) != nil)
         }
         let outcome = try kernel.run(golden.arriving)

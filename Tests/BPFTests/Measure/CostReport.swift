@@ -19,7 +19,8 @@ struct CostReport {
         let width = rows.map(\.what.count).max() ?? 0
         for row in rows {
             let limit = row.limit.map { " (limit \($0.formatted()))" } ?? ""
-            print("\(row.what.padding(toLength: width, withPad: " ", startingAt: 0))  \(row.value.formatted()) \(row.unit)\(limit)")
+            let what = row.what.padding(toLength: width, withPad: " ", startingAt: 0)
+            print("\(what)  \(row.value.formatted()) \(row.unit)\(limit)")
         }
         guard let path = ProcessInfo.processInfo.environment["RELAYD_MEASURE_JSON"] else { return }
         let encoder = JSONEncoder()

@@ -10,6 +10,8 @@ struct measure_packet {
     /// Less one of a power of two: among how many IPv4 sources, from 10.0.0.0 on, the packets come in turn; 0 for one.
     __u32 source_mask;
     __u32 random;
+    /// By how many bytes the relay makes the frame longer.
+    __s32 growth;
     __u8 headers[MEASURE_HEADERS];
 };
 
@@ -40,6 +42,15 @@ static __always_inline int restore(struct xdp_md *ctx) {
 
 SEC("xdp")
 int measure_restore(struct xdp_md *ctx) { return restore(ctx) ? XDP_ABORTED : XDP_TX; }
+
+/// What has to be undone each time is the relay's doing: this moves the head there and back without it.
+SEC("xdp")
+int measure_moving(struct xdp_md *ctx) {
+    struct measure_packet *packet;
+    __u32 zero = 0;
+    if (restore(ctx) || !(packet = bpf_map_lookup_elem(&measure_packets, &zero))) return XDP_ABORTED;
+    return packet->growth && bpf_xdp_adjust_head(ctx, -packet->growth) ? XDP_ABORTED : XDP_TX;
+}
 
 SEC("xdp")
 int measure_relay(struct xdp_md *ctx) { return restore(ctx) ? XDP_ABORTED : relay(ctx); }
