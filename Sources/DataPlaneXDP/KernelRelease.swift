@@ -1,7 +1,7 @@
 import Glibc
 
 /// The kernel's version, `6.1` of `6.1.0-18-amd64`.
-struct KernelRelease: Comparable {
+struct KernelRelease: Comparable, CustomStringConvertible {
     let major: Int
     let minor: Int
 
@@ -34,7 +34,8 @@ struct KernelRelease: Comparable {
 
     var verdict: String {
         self < Self.oldest
-            ? "kernel \(major).\(minor): too old, Linux \(Self.oldest.major).\(Self.oldest.minor) or newer is needed"
-            : "kernel \(major).\(minor): new enough"
+            ? "kernel: \(self), too old: \(Self.oldest) or newer is needed" : "kernel: \(self), new enough"
     }
+
+    var description: String { "Linux \(major).\(minor)" }
 }

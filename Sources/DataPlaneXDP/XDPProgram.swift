@@ -166,7 +166,7 @@ final class XDPProgram: @unchecked Sendable {
             switch number {
             case 1, 13: "In a container its seccomp profile must allow bpf(), and root must be the host's."
             case 12: "Give it more memory: --xdp-routes makes the maps smaller, LimitMEMLOCK=infinity lifts the limit."
-            case 22, 38, 95: "Linux \(KernelRelease.oldest.major).\(KernelRelease.oldest.minor) or newer is needed, with CONFIG_BPF_SYSCALL and CONFIG_BPF_JIT."
+            case 22, 38, 95: "\(KernelRelease.oldest) or newer is needed, with CONFIG_BPF_SYSCALL and CONFIG_BPF_JIT."
             default: "relayd doctor says what this host allows."
             }
         let said = log.split(separator: "\n").suffix(2).joined(separator: "; ")

@@ -259,5 +259,6 @@ def test_uclients_meet_in_the_kernel(wires, start_xdp):
 def test_doctor_speaks_of_the_interfaces(wires):
     with wires.relay:
         said = run_relayd("doctor", *relay_flags(wires)).stdout
-    for words in ("xdp: no: XDP on relay0: it is a veth", "relay0: driver veth, MTU 1500", "capabilities: enough"):
+    for words in ("xdp: no: XDP on relay0: it is a veth", "relay0: driver veth, native XDP, MTU 1500", "capabilities: enough",
+                  "kernel: Linux ", "LRO off", "queues, "):
         assert words in said, said

@@ -110,7 +110,8 @@ struct CostTests {
     private func routes(into report: inout CostReport) throws {
         let count = 60_000
         let namespace = try TestNamespace()
-        try namespace.command("link", "add", "x0", "address", "02:00:00:00:00:09", "type", "dummy")
+        try namespace.command("link", "add", "x0", "type", "veth", "peer", "name", "x1")
+        try namespace.command("link", "set", "x1", "up")
         try namespace.command("address", "add", "192.0.2.1/24", "dev", "x0")
         try namespace.command("link", "set", "x0", "up")
         try namespace.command("route", "add", "default", "via", "192.0.2.254")

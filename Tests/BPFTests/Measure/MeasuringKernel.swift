@@ -63,11 +63,14 @@ final class MeasuringKernel {
     ///   - sources: among how many IPv4 sources the frames come in turn, from 10.0.0.0 on; a power of two.
     ///   - growth: by how many bytes the relay makes the frame longer.
     ///   - repeats: runs in a row.
-    func nanoseconds(_ frame: [UInt8], sources: Int = 1, growth: Int = 0, repeats: UInt32 = 4000, rounds: Int = 12) throws -> Double {
+    func nanoseconds(
+        _ frame: [UInt8], sources: Int = 1, growth: Int = 0, repeats: UInt32 = 4000, rounds: Int = 12
+    ) throws -> Double {
         packet.storeBytes(of: UInt32(frame.count), as: UInt32.self)
         packet.storeBytes(of: UInt32(sources - 1), toByteOffset: 4, as: UInt32.self)
         packet.storeBytes(of: Int32(growth), toByteOffset: 12, as: Int32.self)
-        (packet + Self.headerOffset).copyMemory(from: Array(frame.prefix(Self.headerByteCount)), byteCount: Self.headerByteCount)
+        (packet + Self.headerOffset).copyMemory(
+            from: Array(frame.prefix(Self.headerByteCount)), byteCount: Self.headerByteCount)
         let relaying = try best(of: "measure_relay", frame, repeats, rounds)
         // The relay moves the head once, and so does what puts it back.
         let moving = try best(of: "measure_moving", frame, repeats, rounds)
