@@ -6,7 +6,7 @@ import Dispatch
 import Synchronization
 
 /// Loading a program takes capabilities that nothing else here needs, and capabilities belong to threads. So one
-/// thread keeps them until the program is loaded, and no other thread of the process has them.
+/// thread keeps them until the program is loaded, however late that is, and no other thread of the process has them.
 public enum Privileges {
     /// What the rest of the process keeps where it has it: what binding, sending and starting take. Attaching a loaded
     /// program takes none, asking the kernel to check a neighbour takes CAP_NET_ADMIN.
@@ -29,7 +29,7 @@ public enum Privileges {
     }
 
     /// Gives up for good what was set aside.
-    public static func drop() { keeper.withLock { $0.take() }?.end() }
+    static func drop() { keeper.withLock { $0.take() }?.end() }
 
     /// Does something with the capabilities that were set aside, or with this thread's own.
     static func exercise<Success: Sendable, Failure: Error>(

@@ -12,8 +12,6 @@ public final class XDPSession: Sendable {
         var table: RouteTable?
         var attachments: [Attachment] = []
         var monitor: ChangeMonitor?
-        /// Why the program could not be attached when that was last tried.
-        var refusal: PlaneError?
         /// Why the program forwards no more, or not everywhere.
         var failure: PlaneError?
     }
@@ -32,6 +30,8 @@ public final class XDPSession: Sendable {
         hashSeed = UInt64.random(in: 1 ... .max)
         let sizes = XDPProgram.Sizes(routes: options.routes)
         program = try Privileges.exercise { () throws(PlaneError) in try XDPProgram(sizes: sizes) }
+        // Loaded is loaded: it is attached, detached and attached again without them.
+        Privileges.drop()
     }
 
     /// What the plane will do, for a person.
@@ -46,16 +46,15 @@ public final class XDPSession: Sendable {
     /// it. Until a worker installs routes, it passes everything.
     public func prepare() throws(PlaneError) {
         try state.withLock { state throws(PlaneError) in
-            if state.links.isEmpty { try attach(&state) }
+            if state.attachments.isEmpty { try attach(&state) }
         }
     }
 
     /// One more worker uses the session.
     func start() throws(PlaneError) {
         try state.withLock { state throws(PlaneError) in
-            if state.links.isEmpty { try attach(&state) }
+            if state.attachments.isEmpty { try attach(&state) }
             state.users += 1
-            state.refusal = nil
         }
     }
 
@@ -87,9 +86,6 @@ public final class XDPSession: Sendable {
         }
     }
 
-    /// Why the program could not be attached when that was last tried.
-    var refusal: PlaneError? { state.withLock { $0.refusal } }
-
     /// Why the program forwards no more; nothing while it does.
     var failure: PlaneError? { state.withLock { $0.failure } }
 
@@ -108,7 +104,6 @@ public final class XDPSession: Sendable {
         } catch {
             detach(&state)
             finder.close()
-            state.refusal = error
             throw error
         }
     }

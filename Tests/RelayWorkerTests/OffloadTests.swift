@@ -29,7 +29,7 @@ import Testing
         func work(fallback: [any DataPlane] = []) throws -> WorkerEnding {
             var worker = try rig.relay.worker(link: rig.link)
             let plane = OffloadingPlane(below: rig.plane, offload: offload)
-            return worker.work(on: [plane] + fallback) { event in
+            return worker.work(on: PlaneOrder(plane, fallbacks: fallback)) { event in
                 switch event {
                 case .started(let plane): events.append("started \(plane)")
                 case .failed(let plane, let error): events.append("failed \(plane): \(error.what)")

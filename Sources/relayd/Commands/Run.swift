@@ -1,5 +1,4 @@
 import ArgumentParser
-import DataPlaneXDP
 import Glibc
 import Logging
 import RelayWorker
@@ -35,7 +34,6 @@ struct Run: AsyncParsableCommand {
         } catch {
             throw Exit.start(error)
         }
-        Privileges.drop()
         server.announce(settings, to: logger)
         if let demo {
             // `print` would keep it in a buffer while standard output is no terminal.
