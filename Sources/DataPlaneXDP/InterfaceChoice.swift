@@ -59,7 +59,8 @@ enum InterfaceChoice {
     static func refusal(of interface: NetworkInterface, error: Int32, _ mode: XDPOptions.Mode) -> PlaneError {
         let mend =
             switch error {
-            case 1, 13: "Run as root, or grant CAP_NET_ADMIN and CAP_BPF."
+            case 1, 13:
+                "\(KernelRelease.oldest) or newer lets a loaded program be attached without rights; older ones need root."
             case 16, 17: "Another XDP program is there already: ip link set \(interface.name) xdp off."
             case 22, 34, 95:
                 "The driver \(interface.driver) cannot, or not with this MTU or as many queues: lower them (ethtool -L), "

@@ -18,7 +18,7 @@ from turn_client import udp_socket
 from xdp import CHANNEL, client_of, echo, echo_until_in_kernel, echoing_peer, frames, metrics
 
 NOBODY = "65534"
-# What README says that an ordinary user needs.
+# What docs/planes.md says that an ordinary user needs.
 NEEDED = ("bpf", "net_admin", "perfmon")
 # The numbers of CAP_NET_ADMIN and of what only loading takes: CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF.
 NET_ADMIN, LOADING = 1 << 12, 1 << 21 | 1 << 38 | 1 << 39

@@ -31,8 +31,8 @@ import Testing
             let plane = OffloadingPlane(below: rig.plane, offload: offload)
             return worker.work(on: PlaneOrder(plane, fallbacks: fallback)) { event in
                 switch event {
-                case .started(let plane): events.append("started \(plane)")
-                case .failed(let plane, let error): events.append("failed \(plane): \(error.what)")
+                case .started(let plane): self.events.append("started \(plane)")
+                case .failed(let plane, let error): self.events.append("failed \(plane): \(error.what)")
                 case .ended: break
                 }
             }
@@ -138,6 +138,33 @@ import Testing
         }
         #expect(try script.work() == .stopped)
         #expect(script.rig.relay.notes.ended.map(\.traffic.packetsToPeers) == [6, 2])
+    }
+
+    /// The permission of a channel ends after 300 s and takes the route along; a binding in time moves the lease, and one
+    /// after the end puts the route back.
+    @Test func aRefreshAfterTheEndPutsTheRouteBack() throws {
+        let script = try Script()
+        let world = script.rig.world
+        var lease: Instant?
+        script.begin {
+            lease = script.offload.routes.values.first?.until
+            world.after(milliseconds: 200_000) {
+                script.client.demand(.bind(0x4000, script.peer.address)) {
+                    let renewed = script.offload.routes.values.first?.until
+                    #expect(lease.flatMap { before in renewed.map { before < $0 } } == true)
+                }
+            }
+            world.after(milliseconds: 499_000) { #expect(script.offload.routes.count == 1) }
+            world.after(milliseconds: 501_000) {
+                #expect(script.offload.routes.isEmpty)
+                script.client.demand(.bind(0x4000, script.peer.address)) {
+                    #expect(script.offload.routes.count == 1)
+                    script.rig.link.stop()
+                }
+            }
+        }
+        #expect(try script.work() == .stopped)
+        script.rig.expectNoProblems()
     }
 
     @Test(arguments: [true, false])
