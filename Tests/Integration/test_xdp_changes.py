@@ -143,13 +143,13 @@ def is_echoed(client) -> bool:
 
 
 def expect_fallback(relay, client) -> None:
-    """The socket plane takes over with the same allocation, and the log says why."""
+    """The plane below takes over with the same allocation, and the log says why."""
     eventually(lambda: metrics(relay)["relayd_xdp_routes"] == 0)
     for number in range(20):
-        echo(client, b"by sockets %d" % number)
+        echo(client, b"by the plane below %d" % number)
     client.refresh(600)
     log = relay.log()
-    assert "data plane failed" in log and "data plane started plane=socket" in log, log
+    assert "data plane failed" in log and "cause=fallback" in log, log
     before = frames(relay, "forward")
     echo(client, b"and not by the program")
     assert frames(relay, "forward") == before
@@ -163,7 +163,7 @@ def stop_after_errors(relay) -> None:
     assert errors and all("data plane failed" in line for line in errors), errors
 
 
-def test_a_program_that_is_detached_gives_way_to_sockets(wires, start_xdp):
+def test_a_program_that_is_detached_gives_way_to_the_plane_below(wires, start_xdp):
     relay = start_xdp()
     with relayed_client(wires, relay) as client, KernelObjects(relay.pid) as objects:
         objects.detach_a_link()
@@ -174,7 +174,7 @@ def test_a_program_that_is_detached_gives_way_to_sockets(wires, start_xdp):
     stop_after_errors(relay)
 
 
-def test_an_interface_that_is_deleted_gives_way_to_sockets(wires, start_xdp):
+def test_an_interface_that_is_deleted_gives_way_to_the_plane_below(wires, start_xdp):
     wires.relay.ip("link", "add", "spare0", "type", "veth", "peer", "name", "spare1")
     wires.relay.ip("address", "add", "10.71.3.1/24", "dev", "spare0")
     wires.relay.ip("link", "set", "spare0", "up")
