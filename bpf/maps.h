@@ -19,6 +19,7 @@ struct {
 
 /// An open-addressed hash table. A preallocated hash map would read its buckets' heads besides, and hands the memory of
 /// a removed element to the next one while a reader may still hold it; here the daemon waits until no reader can.
+/// The second half of the elements are `struct relay_addresses`.
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(map_flags, BPF_F_MMAPABLE);

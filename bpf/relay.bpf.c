@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 /// The XDP program: relays what a route takes, passes everything else as it came.
 ///
-/// A frame is parsed, looked up and judged before its first byte changes. It needs Linux 5.18 and little-endian words.
+/// A frame is parsed, looked up and judged before its first byte changes. It needs Linux 5.19 and little-endian words.
 #include <linux/bpf.h>
 
 #include <bpf/bpf_helpers.h>
@@ -26,7 +26,7 @@ static __always_inline void count_traffic(struct relay_entry *entry, __u32 paylo
 }
 
 /// The entry that takes the datagram, alive.
-static __always_inline struct relay_entry *find(
+static __always_inline struct relay_entry *find_entry(
     const struct relay_settings *settings, const struct datagram *in, int *reason) {
     struct relay_entry *entry = in->version == 4
                                     ? find4(settings, in->addresses4, in->ports)
@@ -34,7 +34,8 @@ static __always_inline struct relay_entry *find(
     if (entry && entry->flags & RELAY_INSIDE) entry = 0;
     *reason = !entry ? (in->from_peer ? RELAY_PASS_NO_PEER : RELAY_PASS_NO_CHANNEL)
               : is_over(entry) ? RELAY_PASS_LEASE_OVER
-                               : 0;
+              : entry->next_hop == RELAY_BARRED_NEXT_HOP ? RELAY_PASS_NO_NEXT_HOP
+                                                         : 0;
     return entry;
 }
 
@@ -48,10 +49,15 @@ static __always_inline int decide(
         struct relay_entry *other = find_hairpin(settings, entry);
         if (!other) return RELAY_PASS_NO_HAIRPIN;
         if (is_over(other)) return RELAY_PASS_LEASE_OVER;
+        if (other->next_hop == RELAY_BARRED_NEXT_HOP) return RELAY_PASS_NO_NEXT_HOP;
         udp_delta += other->udp_delta;
         ip_delta += other->ip_delta;
         out->to = other;
         *hairpin = other;
+    }
+    if (out->to->out_version == 6) {
+        out->addresses = addresses_of(settings, out->to);
+        if (!out->addresses) return RELAY_PASS_NO_NEXT_HOP;
     }
     __u8 version = out->to->out_version;
     if (in->udp_checksum == 0 && (in->version != 4 || version != 4)) return RELAY_PASS_NO_CHECKSUM;
@@ -77,8 +83,7 @@ static __always_inline int leave(int reason, __u64 bytes) {
     return reason >= RELAY_DROP_TTL ? XDP_DROP : XDP_PASS;
 }
 
-SEC("xdp")
-int relay_xdp(struct xdp_md *ctx) {
+static __always_inline int relay(struct xdp_md *ctx) {
     void *start = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
     __u32 zero = 0;
     const struct relay_settings *settings = bpf_map_lookup_elem(&relay_settings, &zero);
@@ -88,7 +93,7 @@ int relay_xdp(struct xdp_md *ctx) {
     struct datagram in = {};
     int reason = parse(&in, start, end, settings);
     if (reason) return leave(reason, end - start);
-    struct relay_entry *entry = find(settings, &in, &reason);
+    struct relay_entry *entry = find_entry(settings, &in, &reason);
     if (!entry || reason) return leave(reason, in.frame_length);
 
     struct relay_entry *hairpin = 0;
@@ -103,6 +108,9 @@ int relay_xdp(struct xdp_md *ctx) {
     count(path(&in, &out), in.frame_length);
     return out.action;
 }
+
+SEC("xdp")
+int relay_xdp(struct xdp_md *ctx) { return relay(ctx); }
 
 /// Writes the kernel's clock to the first eight bytes of the packet: how the daemon learns what leases are counted in.
 SEC("xdp")

@@ -13,8 +13,10 @@
 
 /// Everything that is decided about a datagram before the first byte is written.
 struct departure {
-    /// Addresses, ports, channel and flow label.
+    /// IPv4 addresses, ports, channel and flow label.
     const struct relay_entry *to;
+    /// IPv6 addresses, where IPv6 leaves.
+    const struct relay_addresses *addresses;
     /// Bytes of the IP packet, and of UDP header and data.
     __u32 ip_length;
     __u32 udp_length;
@@ -77,8 +79,8 @@ static __always_inline void write_ipv6(struct ipv6hdr *ip, const struct datagram
     ip->payload_len = bpf_htons(out->udp_length);
     ip->nexthdr = IPPROTO_UDP;
     ip->hop_limit = in->ttl - 1;
-    __builtin_memcpy(&ip->saddr, out->to->out_source6, sizeof ip->saddr);
-    __builtin_memcpy(&ip->daddr, out->to->out_destination6, sizeof ip->daddr);
+    __builtin_memcpy(&ip->saddr, out->addresses->out_source, sizeof ip->saddr);
+    __builtin_memcpy(&ip->daddr, out->addresses->out_destination, sizeof ip->daddr);
 }
 
 /// Writes all headers at the start of a frame that has its new size. 0, or -1 where the frame is too short.
@@ -97,7 +99,7 @@ static __always_inline int write_headers(
         udp = (void *)(ip + 1);
     } else {
         struct ipv6hdr *ip = (void *)(ethernet + 1);
-        if ((void *)(ip + 1) > end) return -1;
+        if ((void *)(ip + 1) > end || !out->addresses) return -1;
         ethernet->h_proto = bpf_htons(ETH_P_IPV6);
         write_ipv6(ip, in, out);
         udp = (void *)(ip + 1);

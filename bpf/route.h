@@ -10,15 +10,14 @@
 #define AF_INET 2
 #define AF_INET6 10
 
-/// The entry whose key these values are.
-static __always_inline struct relay_entry *find4(
-    const struct relay_settings *settings, __u64 addresses, __u64 ports) {
-    __u32 first = relay_hash4(addresses, ports, settings->hash_seed);
+/// The live entry whose key these words are.
+static __always_inline struct relay_entry *find(
+    const struct relay_settings *settings, __u64 word, __u64 ports, __u32 first) {
     for (__u32 probe = 0; probe < RELAY_PROBES; probe++) {
         __u32 slot = (first + probe) & settings->slot_mask;
         struct relay_entry *entry = bpf_map_lookup_elem(&relay_entries, &slot);
         if (!entry || entry->state == RELAY_SLOT_EMPTY) return 0;
-        if (*(__u64 *)&entry->in_source_port == ports && *(__u64 *)&entry->in_source4 == addresses &&
+        if (*(__u64 *)&entry->in_source_port == ports && *(__u64 *)&entry->in_source4 == word &&
             entry->state == RELAY_SLOT_LIVE) {
             return entry;
         }
@@ -26,21 +25,30 @@ static __always_inline struct relay_entry *find4(
     return 0;
 }
 
+/// The IPv6 addresses of an entry.
+static __always_inline const struct relay_addresses *addresses_of(
+    const struct relay_settings *settings, const struct relay_entry *entry) {
+    __u32 index = entry->slot + settings->slot_mask + 1;
+    return bpf_map_lookup_elem(&relay_entries, &index);
+}
+
+static __always_inline struct relay_entry *find4(
+    const struct relay_settings *settings, __u64 addresses, __u64 ports) {
+    return find(settings, addresses, ports, relay_hash4(addresses, ports, settings->hash_seed));
+}
+
 static __always_inline struct relay_entry *find6(
     const struct relay_settings *settings, const __be64 *source, const __be64 *destination, __u64 ports) {
-    __u32 first =
-        relay_hash6(source[0], source[1], destination[0], destination[1], ports, settings->hash_seed);
-    for (__u32 probe = 0; probe < RELAY_PROBES; probe++) {
-        __u32 slot = (first + probe) & settings->slot_mask;
-        struct relay_entry *entry = bpf_map_lookup_elem(&relay_entries, &slot);
-        if (!entry || entry->state == RELAY_SLOT_EMPTY) return 0;
-        if (*(__u64 *)&entry->in_source_port == ports && entry->in_source6[0] == source[0] &&
-            entry->in_source6[1] == source[1] && entry->in_destination6[0] == destination[0] &&
-            entry->in_destination6[1] == destination[1] && entry->state == RELAY_SLOT_LIVE) {
-            return entry;
-        }
+    __u64 digest = relay_digest6(source[0], source[1], destination[0], destination[1], settings->hash_seed);
+    struct relay_entry *entry = find(settings, digest, ports, relay_hash6(digest, ports));
+    if (!entry) return 0;
+    // Of two entries with the same digest and ports, if there ever are, one is left to the slow path.
+    const struct relay_addresses *key = addresses_of(settings, entry);
+    if (!key || key->in_source[0] != source[0] || key->in_source[1] != source[1] ||
+        key->in_destination[0] != destination[0] || key->in_destination[1] != destination[1]) {
+        return 0;
     }
-    return 0;
+    return entry;
 }
 
 static __always_inline int is_over(const struct relay_entry *entry) {
@@ -53,7 +61,8 @@ static __always_inline struct relay_entry *find_hairpin(
     __u64 ports = entry->out_source_port | (__u64)entry->out_destination_port << 16 |
                   (__u64)entry->out_version << 48;
     if (entry->out_version == 4) return find4(settings, *(__u64 *)&entry->out_source4, ports);
-    return find6(settings, entry->out_source6, entry->out_destination6, ports);
+    const struct relay_addresses *addresses = addresses_of(settings, entry);
+    return addresses ? find6(settings, addresses->out_source, addresses->out_destination, ports) : 0;
 }
 
 /// Where the packet leaves, from the kernel's tables: 0, or the reason to pass it.
@@ -75,8 +84,9 @@ static __always_inline int look_up_next_hop(
     } else {
         fib.family = AF_INET6;
         fib.flowinfo = to->flow_label;
-        __builtin_memcpy(fib.ipv6_src, to->out_source6, sizeof fib.ipv6_src);
-        __builtin_memcpy(fib.ipv6_dst, to->out_destination6, sizeof fib.ipv6_dst);
+        if (!out->addresses) return RELAY_PASS_NO_NEXT_HOP;
+        __builtin_memcpy(fib.ipv6_src, out->addresses->out_source, sizeof fib.ipv6_src);
+        __builtin_memcpy(fib.ipv6_dst, out->addresses->out_destination, sizeof fib.ipv6_dst);
     }
     long result = bpf_fib_lookup(ctx, &fib, sizeof fib, 0);
     if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED) return RELAY_PASS_TOO_BIG;

@@ -81,6 +81,17 @@ int cbpf_attach(int program, uint32_t interface_index, int native) {
     return link < 0 ? -errno : link;
 }
 
+int cbpf_check_link(int link, int program) {
+    struct bpf_prog_info expected = {0};
+    struct bpf_link_info found = {0};
+    uint32_t length = sizeof expected;
+    if (bpf_obj_get_info_by_fd(program, &expected, &length)) { return -errno; }
+    length = sizeof found;
+    if (bpf_obj_get_info_by_fd(link, &found, &length)) { return -errno; }
+    if (found.xdp.ifindex == 0) { return -ENODEV; }
+    return found.prog_id == expected.id ? 0 : -EBUSY;
+}
+
 int cbpf_test(int program, struct cbpf_run *run) {
     struct xdp_md context = {.data_end = run->packet_byte_count, .ingress_ifindex = run->interface_index};
     LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = run->packet, .data_size_in = run->packet_byte_count,

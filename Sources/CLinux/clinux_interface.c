@@ -55,6 +55,12 @@ int clinux_read_interface(uint32_t index, struct clinux_interface *interface) {
     struct ethtool_value flags = {.cmd = ETHTOOL_GFLAGS};
     request.ifr_data = (void *)&flags;
     if (ioctl(descriptor, SIOCETHTOOL, &request) == 0) { interface->has_lro = (flags.data & ETH_FLAG_LRO) != 0; }
+    struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
+    request.ifr_data = (void *)&channels;
+    if (ioctl(descriptor, SIOCETHTOOL, &request) == 0) {
+        interface->queues = channels.combined_count + channels.rx_count;
+        interface->most_queues = channels.max_combined + channels.max_rx;
+    }
     close(descriptor);
     return 0;
 }
@@ -64,4 +70,17 @@ uint64_t clinux_effective_capabilities(void) {
     struct __user_cap_data_struct data[2] = {0};
     if (syscall(SYS_capget, &header, data) < 0) { return 0; }
     return (uint64_t)data[1].effective << 32 | data[0].effective;
+}
+
+int clinux_keep_capabilities(uint64_t kept) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {0};
+    if (syscall(SYS_capget, &header, data) < 0) { return -errno; }
+    for (int half = 0; half < 2; half++) {
+        uint32_t mask = (uint32_t)(kept >> (32 * half));
+        data[half].effective &= mask;
+        data[half].permitted &= mask;
+        data[half].inheritable &= mask;
+    }
+    return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
 }

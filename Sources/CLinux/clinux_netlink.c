@@ -162,10 +162,16 @@ enum clinux_change clinux_next_change(int netlink, struct clinux_address *neighb
     // One recv may bring several messages, but for these groups the kernel sends each by itself.
     char message[8192] __attribute__((aligned(8)));
     ssize_t length = recv(netlink, message, sizeof message, MSG_DONTWAIT);
-    if (length < 0) { return errno == ENOBUFS ? CLINUX_CHANGE_ROUTES : CLINUX_CHANGE_NONE; }
+    if (length < 0) { return errno == ENOBUFS ? CLINUX_CHANGE_INTERFACES : CLINUX_CHANGE_NONE; }
     const struct nlmsghdr *header = (const void *)message;
-    if (!NLMSG_OK(header, (size_t)length)) { return CLINUX_CHANGE_ROUTES; }
-    if (header->nlmsg_type != RTM_NEWNEIGH && header->nlmsg_type != RTM_DELNEIGH) { return CLINUX_CHANGE_ROUTES; }
+    if (!NLMSG_OK(header, (size_t)length)) { return CLINUX_CHANGE_INTERFACES; }
+    switch (header->nlmsg_type) {
+    case RTM_NEWNEIGH:
+    case RTM_DELNEIGH: break;
+    case RTM_NEWROUTE:
+    case RTM_DELROUTE: return CLINUX_CHANGE_ROUTES;
+    default: return CLINUX_CHANGE_INTERFACES;
+    }
     const struct ndmsg *body = NLMSG_DATA(header);
     *neighbour = (struct clinux_address){0};
     if (body->ndm_family != AF_INET && body->ndm_family != AF_INET6) { return CLINUX_CHANGE_NEIGHBOUR; }

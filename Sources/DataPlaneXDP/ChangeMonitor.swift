@@ -19,9 +19,13 @@ final class ChangeMonitor: Sendable {
     private let thread = Mutex<pthread_t?>(nil)
     private let isStopping = Atomic(false)
 
-    init(_ session: XDPSession, finder: WayFinder) throws(PlaneError) {
+    /// - Parameter finder: the table's own, which is closed with the monitor.
+    init(_ session: XDPSession, _ finder: WayFinder) throws(PlaneError) {
+        // A socket of its own: the table's is in use under the table's lock.
+        let ownFinder = try WayFinder(copying: finder)
         netlink = clinux_netlink_listen()
         guard netlink >= 0 else {
+            ownFinder.close()
             throw PlaneError(
                 what: "listening to netlink", why: String(systemErrorNumber: -netlink),
                 mend: "Let this process use AF_NETLINK (systemd: RestrictAddressFamilies).")
@@ -30,10 +34,11 @@ final class ChangeMonitor: Sendable {
             wake = try WakeDescriptor.open()
         } catch {
             _ = clinux_close(netlink)
+            ownFinder.close()
             throw PlaneError(what: "watching routes", why: error.description, mend: "Allow more open files.")
         }
         self.finder = finder
-        let context = unsafe Unmanaged.passRetained(Watch(self, session))
+        let context = unsafe Unmanaged.passRetained(Watch(self, session, ownFinder))
         var handle = pthread_t()
         let error = unsafe clinux_thread_start(
             &handle, -1,
@@ -46,6 +51,7 @@ final class ChangeMonitor: Sendable {
             unsafe context.release()
             _ = clinux_close(netlink)
             WakeDescriptor.close(wake)
+            ownFinder.close()
             throw PlaneError(
                 what: "starting the thread that watches routes", why: String(systemErrorNumber: error),
                 mend: "Allow more threads (systemd: TasksMax).")
@@ -65,52 +71,57 @@ final class ChangeMonitor: Sendable {
     }
 
     fileprivate func watch(_ session: XDPSession, _ ownFinder: WayFinder) {
+        var ownFinder = ownFinder
+        defer { ownFinder.close() }
+        // What changed between the session's look and this thread's listening.
+        session.followInterfaces(&ownFinder)
         var ticks = 0
         var tickEnds = SystemClock.now().monotonic
         while !isStopping.load(ordering: .acquiring) {
             let ready = clinux_wait_for_either(netlink, wake, Int32(Self.tickMilliseconds))
-            if ready & 1 != 0 { follow(session, ownFinder) }
+            if ready & 1 != 0 { follow(session, &ownFinder) }
             let now = SystemClock.now().monotonic
             guard tickEnds <= now else { continue }
             tickEnds = now.advanced(byMilliseconds: Self.tickMilliseconds)
             session.recycle()
+            session.checkAttachments()
             ticks += 1
             if ticks % Self.ticksBetweenRefreshes == 0 { session.refresh(ownFinder) }
         }
     }
 
     /// Takes what waits, then looks at what it concerns.
-    private func follow(_ session: XDPSession, _ ownFinder: WayFinder) {
+    private func follow(_ session: XDPSession, _ ownFinder: inout WayFinder) {
         var neighbours: Set<IPAddress> = []
         var concernsAll = false
+        var concernsInterfaces = false
         for _ in 0..<4096 {
             var native = clinux_address()
             let change = unsafe clinux_next_change(netlink, &native)
             guard change != CLINUX_CHANGE_NONE else { break }
-            if change == CLINUX_CHANGE_ROUTES { concernsAll = true }
+            if change != CLINUX_CHANGE_NEIGHBOUR { concernsAll = true }
+            if change == CLINUX_CHANGE_INTERFACES { concernsInterfaces = true }
             if let address = IPAddress(native) { neighbours.insert(address) }
         }
+        if concernsInterfaces { session.followInterfaces(&ownFinder) }
         session.followChange(of: concernsAll ? nil : neighbours, ownFinder)
     }
-
-    fileprivate var interfaces: [NetworkInterface] { Array(finder.interfaces.values) }
 }
 
 /// What the thread is started with.
 private final class Watch {
     private let monitor: ChangeMonitor
     private let session: XDPSession
+    private let finder: WayFinder
 
-    init(_ monitor: ChangeMonitor, _ session: XDPSession) {
+    init(_ monitor: ChangeMonitor, _ session: XDPSession, _ finder: WayFinder) {
         self.monitor = monitor
         self.session = session
+        self.finder = finder
     }
 
     func carryOut() {
         unsafe clinux_thread_set_name("xdp-routes")
-        // A socket of its own: the table's finder is in use under the table's lock.
-        guard let finder = try? WayFinder(interfaces: monitor.interfaces) else { return }
         monitor.watch(session, finder)
-        finder.close()
     }
 }

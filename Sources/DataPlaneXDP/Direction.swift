@@ -34,8 +34,9 @@ struct Direction: Hashable {
     ///   - lease: in units of the program's clock.
     ///   - flags: of `relay_entry_flag`.
     ///   - seed: makes the flow labels hard to guess.
-    func entry(lease: UInt32, nextHop: UInt16, flags: UInt8, seed: UInt64) -> relay_entry {
+    func entry(lease: UInt32, nextHop: UInt16, flags: UInt8, seed: UInt64) -> Entry {
         var entry = relay_entry()
+        var addresses = relay_addresses()
         entry.lease = lease
         entry.next_hop = nextHop
         entry.flags = flags
@@ -51,20 +52,25 @@ struct Direction: Hashable {
             entry.in_source4 = source.bigEndian
             entry.in_destination4 = destination.bigEndian
         } else {
-            entry.in_source6 = arriving.source.ip.networkWords
-            entry.in_destination6 = arriving.destination.ip.networkWords
+            addresses.in_source = arriving.source.ip.networkWords
+            addresses.in_destination = arriving.destination.ip.networkWords
+            let digest = relay_digest6(
+                addresses.in_source.0, addresses.in_source.1, addresses.in_destination.0, addresses.in_destination.1,
+                seed)
+            entry.in_source4 = UInt32(truncatingIfNeeded: digest)
+            entry.in_destination4 = UInt32(truncatingIfNeeded: digest >> 32)
         }
         if let source = leaving.source.ip.v4Bits, let destination = leaving.destination.ip.v4Bits {
             entry.out_source4 = source.bigEndian
             entry.out_destination4 = destination.bigEndian
         } else {
-            entry.out_source6 = leaving.source.ip.networkWords
-            entry.out_destination6 = leaving.destination.ip.networkWords
+            addresses.out_source = leaving.source.ip.networkWords
+            addresses.out_destination = leaving.destination.ip.networkWords
             entry.flow_label = flowLabel(seed: seed).bigEndian
         }
         entry.udp_delta = udpDelta.bigEndian
         entry.ip_delta = ipDelta.bigEndian
-        return entry
+        return Entry(line: entry, addresses: addresses)
     }
 
     /// What addresses, ports and channel numbers change in the sum under the UDP checksum. Lengths change per packet.
@@ -98,7 +104,8 @@ struct Direction: Hashable {
     func flowLabel(seed: UInt64) -> UInt32 {
         let source = leaving.source.ip, destination = leaving.destination.ip
         let ports = UInt64(leaving.source.port) << 16 | UInt64(leaving.destination.port)
-        let hash = relay_hash6(source.high, source.low, destination.high, destination.low, ports, ~seed)
+        let hash = relay_hash6(
+            relay_digest6(source.high, source.low, destination.high, destination.low, ~seed), ports)
         return max(1, UInt32(truncatingIfNeeded: hash) & 0xF_FFFF)
     }
 }
@@ -111,24 +118,32 @@ extension IPAddress {
     var networkWords: (UInt64, UInt64) { (high.bigEndian, low.bigEndian) }
 }
 
-extension relay_entry {
+/// What the program reads of one direction.
+struct Entry {
+    var line: relay_entry
+    /// Of IPv6, where that arrives or leaves.
+    var addresses: relay_addresses
+
+    var hasAddresses: Bool { line.in_version == 6 || line.out_version == 6 }
+
+    private var ports: UInt64 {
+        UInt64(line.in_source_port) | UInt64(line.in_destination_port) << 16 | UInt64(line.in_channel) << 32
+            | UInt64(line.in_version) << 48
+    }
+
     /// Where a look-up of this entry's key begins, before the mask.
     func firstSlot(seed: UInt64) -> UInt64 {
-        let ports =
-            UInt64(in_source_port) | UInt64(in_destination_port) << 16 | UInt64(in_channel) << 32
-            | UInt64(in_version) << 48
-        guard in_version == 4 else {
-            return relay_hash6(
-                in_source6.0, in_source6.1, in_destination6.0, in_destination6.1, ports, seed)
-        }
-        return relay_hash4(UInt64(in_source4) | UInt64(in_destination4) << 32, ports, seed)
+        let word = UInt64(line.in_source4) | UInt64(line.in_destination4) << 32
+        return line.in_version == 4 ? relay_hash4(word, ports, seed) : relay_hash6(word, ports)
     }
 
     /// Whether both take the same datagrams.
-    func hasSameKey(as other: relay_entry) -> Bool {
-        in_source_port == other.in_source_port && in_destination_port == other.in_destination_port
-            && in_channel == other.in_channel && in_version == other.in_version && in_source4 == other.in_source4
-            && in_destination4 == other.in_destination4 && in_source6 == other.in_source6
-            && in_destination6 == other.in_destination6
+    func hasSameKey(as other: Entry) -> Bool {
+        guard ports == other.ports, line.in_source4 == other.line.in_source4,
+            line.in_destination4 == other.line.in_destination4
+        else { return false }
+        return line.in_version == 4
+            || addresses.in_source == other.addresses.in_source
+                && addresses.in_destination == other.addresses.in_destination
     }
 }

@@ -30,7 +30,7 @@ enum InterfaceChoice {
         return found
     }
 
-    private static func check(_ interface: NetworkInterface, _ options: XDPOptions) throws(PlaneError) {
+    static func check(_ interface: NetworkInterface, _ options: XDPOptions) throws(PlaneError) {
         guard interface.isEthernet else {
             throw PlaneError(
                 what: "XDP on \(interface.name)", why: "it carries no Ethernet frames",
@@ -47,7 +47,7 @@ enum InterfaceChoice {
                 mend: "ethtool -K \(interface.name) lro off")
         }
         let isAskedFor = options.isRequested || !options.interfaces.isEmpty
-        guard interface.driver != "veth" || isAskedFor else {
+        guard !interface.isVeth || isAskedFor else {
             throw PlaneError(
                 what: "XDP on \(interface.name)",
                 why: "it is a veth, which loses what a program sends unless GRO or a program is on at its other end",
@@ -59,7 +59,8 @@ enum InterfaceChoice {
     static func refusal(of interface: NetworkInterface, error: Int32, _ mode: XDPOptions.Mode) -> PlaneError {
         let mend =
             switch error {
-            case 1, 13: "Run as root, or grant CAP_NET_ADMIN and CAP_BPF."
+            case 1, 13:
+                "\(KernelRelease.oldest) or newer lets a loaded program be attached without rights; older ones need root."
             case 16, 17: "Another XDP program is there already: ip link set \(interface.name) xdp off."
             case 22, 34, 95:
                 "The driver \(interface.driver) cannot, or not with this MTU or as many queues: lower them (ethtool -L), "

@@ -14,6 +14,18 @@ struct NetworkInterface: Hashable, Sendable {
     let isEthernet: Bool
     /// Large receive offload joins packets before a program could see them.
     let hasLRO: Bool
+    /// Queues that receive, and how many there may be; 0 where the driver does not say.
+    let queueCount: Int
+    let largestQueueCount: Int
+
+    var isVeth: Bool { driver == "veth" }
+
+    /// Whether the driver takes native programs and redirects for them; nothing where the kernel does not say.
+    var canXDP: Bool? {
+        var features: UInt64 = 0
+        guard unsafe clinux_xdp_features(index, &features) == 0 else { return nil }
+        return features & 3 == 3
+    }
 
     init?(index: UInt32) {
         var read = clinux_interface()
@@ -25,6 +37,8 @@ struct NetworkInterface: Hashable, Sendable {
         mac = MACAddress(bytes: [read.mac.0, read.mac.1, read.mac.2, read.mac.3, read.mac.4, read.mac.5])
         isEthernet = read.is_ethernet != 0
         hasLRO = read.has_lro != 0
+        queueCount = Int(read.queues)
+        largestQueueCount = Int(read.most_queues)
     }
 
     init?(name: String) {
@@ -36,15 +50,20 @@ struct NetworkInterface: Hashable, Sendable {
     /// The interfaces that carry any of these addresses, each once.
     static func carrying(_ addresses: [IPAddress]) -> [NetworkInterface] {
         var indices: [UInt32] = []
-        for entry in all() where addresses.contains(entry.address) && !indices.contains(entry.index) {
+        for entry in Self.addresses() where addresses.contains(entry.address) && !indices.contains(entry.index) {
             indices.append(entry.index)
         }
         return indices.compactMap { NetworkInterface(index: $0) }
     }
 
-    private static func all() -> [(address: IPAddress, index: UInt32)] {
-        var entries = [clinux_interface_address](repeating: clinux_interface_address(), count: 1024)
-        let count = unsafe clinux_interface_addresses(&entries, Int32(entries.count))
+    /// Every address of an interface that is up.
+    static func addresses() -> [(address: IPAddress, index: UInt32)] {
+        var entries = [clinux_interface_address](repeating: clinux_interface_address(), count: 256)
+        var count = unsafe clinux_interface_addresses(&entries, Int32(entries.count))
+        while count > entries.count {
+            entries = Array(repeating: clinux_interface_address(), count: Int(count) + 16)
+            count = unsafe clinux_interface_addresses(&entries, Int32(entries.count))
+        }
         return entries.prefix(max(0, Int(count))).compactMap { entry in
             IPAddress(entry.address).map { ($0, entry.interface_index) }
         }

@@ -52,7 +52,7 @@ struct NextHopTable: @unchecked Sendable {
     }
 
     private mutating func fresh() -> UInt16? {
-        guard Int(next) < Int(RELAY_NEXT_HOPS) - 1 else { return nil }
+        guard Int(next) < Int(RELAY_BARRED_NEXT_HOP) else { return nil }
         defer { next += 1 }
         return next
     }

@@ -9,9 +9,13 @@ struct OnesComplement {
     /// Takes a word away: adds its complement.
     mutating func remove(_ word: UInt16) { sum += UInt32(~word) }
 
-    mutating func add(_ address: IPAddress) { for word in address.words { add(word) } }
+    mutating func add(_ address: IPAddress) {
+        for index in 0..<address.wordCount { add(address.word(index)) }
+    }
 
-    mutating func remove(_ address: IPAddress) { for word in address.words { remove(word) } }
+    mutating func remove(_ address: IPAddress) {
+        for index in 0..<address.wordCount { remove(address.word(index)) }
+    }
 
     /// The sum in 16 bits.
     var folded: UInt16 {
@@ -22,10 +26,12 @@ struct OnesComplement {
 }
 
 extension IPAddress {
-    /// The address as 16-bit words: two of IPv4, eight of IPv6.
-    fileprivate var words: [UInt16] {
-        let halves = family == .ipv4 ? [UInt64(low) << 32] : [high, low]
-        let words = halves.flatMap { half in (0..<4).map { UInt16(truncatingIfNeeded: half >> (48 - 16 * $0)) } }
-        return family == .ipv4 ? Array(words.prefix(2)) : words
+    /// How many 16-bit words the address has: two of IPv4, eight of IPv6.
+    fileprivate var wordCount: Int { family == .ipv4 ? 2 : 8 }
+
+    /// One of them, the first at 0.
+    fileprivate func word(_ index: Int) -> UInt16 {
+        let fromEnd = wordCount - 1 - index
+        return UInt16(truncatingIfNeeded: (fromEnd < 4 ? low : high) >> (16 * (fromEnd % 4)))
     }
 }

@@ -2,6 +2,7 @@
 
 import CRelayABI
 import RelayCore
+import RelayWorker
 import STUN
 
 /// The routes in the kernel, of all workers. To be used under a lock.
@@ -10,15 +11,13 @@ struct RouteTable: Sendable {
     struct Policy: Sendable {
         /// Addresses of relayed transport addresses, as they stand in packets on this host.
         let relayAddresses: [IPAddress]
-        /// Whether next hops are looked up here; otherwise the program exchanges MAC addresses.
-        let findsNextHops: Bool
         let hashSeed: UInt64
     }
 
     /// One direction of a route in its slot.
     struct Placed: Sendable {
         let slot: SlotIndex
-        let way: Way?
+        let way: Way
         /// The traffic that was reported already, packed as in the entry.
         var reported: UInt64 = 0
     }
@@ -33,10 +32,11 @@ struct RouteTable: Sendable {
     private var hops: NextHopTable
     private var ways: [Way: WayState] = [:]
     private let policy: Policy
-    private let finder: WayFinder
+    var finder: WayFinder
     var clock: LeaseClock
-    /// Routes that found no room, so far.
-    private(set) var refusedCount: UInt64 = 0
+    /// Routes that found no room, so far, and those that still wait for it.
+    var refusedCount: UInt64 = 0
+    var waitingCount = 0
 
     init(_ program: XDPProgram, policy: Policy, finder: WayFinder, clock: LeaseClock) {
         slots = unsafe SlotTable(program.entries, count: program.sizes.slots, seed: policy.hashSeed)
@@ -52,49 +52,62 @@ struct RouteTable: Sendable {
     /// Routes that are in the kernel now.
     var routeCount: Int { slots.liveCount / 2 }
 
+    var hasRoom: Bool { slots.liveCount + 2 <= capacity }
+
     /// Both directions of a route; nothing where there is no room, and then it stays on the slow path.
     mutating func install(_ route: Route) -> (toPeer: Placed, toClient: Placed)? {
-        guard slots.liveCount + 2 <= capacity else {
-            refusedCount += 1
-            return nil
-        }
-        let isHairpin = policy.relayAddresses.contains(route.peer.ip)
+        guard hasRoom else { return nil }
         let lease = clock.lease(until: route.until)
-        guard let toPeer = place(.toPeer(route), lease, flags: isHairpin ? RELAY_HAIRPIN : nil) else {
-            refusedCount += 1
-            return nil
-        }
-        guard let toClient = place(.toClient(route), lease, flags: isHairpin ? RELAY_INSIDE : nil) else {
+        guard let toPeer = place(.toPeer(route), lease, flags: flags(of: route).toPeer) else { return nil }
+        guard let toClient = place(.toClient(route), lease, flags: flags(of: route).toClient) else {
             remove(toPeer)
-            refusedCount += 1
             return nil
         }
         return (toPeer, toClient)
     }
 
-    private mutating func place(_ direction: Direction, _ lease: UInt32, flags: relay_entry_flag?) -> Placed? {
-        let isHandedOver = flags == RELAY_HAIRPIN
-        let way =
-            policy.findsNextHops && !isHandedOver
-            ? Way(source: direction.leaving.source.ip, destination: direction.leaving.destination.ip) : nil
-        let hop = way.map { hopIndex(of: $0) } ?? UInt16(RELAY_NO_NEXT_HOP)
-        let entry = direction.entry(
-            lease: lease, nextHop: hop, flags: UInt8(flags?.rawValue ?? 0), seed: policy.hashSeed)
+    /// Of `relay_entry_flag`. A peer at one of our relayed addresses is a client of ours.
+    private func flags(of route: Route) -> (toPeer: UInt8, toClient: UInt8) {
+        guard policy.relayAddresses.contains(route.peer.ip) else { return (0, 0) }
+        return (UInt8(RELAY_HAIRPIN.rawValue), UInt8(RELAY_INSIDE.rawValue))
+    }
+
+    private mutating func place(_ direction: Direction, _ lease: UInt32, flags: UInt8) -> Placed? {
+        let way = Way(
+            arrival: direction.arriving.destination.ip, source: direction.leaving.source.ip,
+            destination: direction.leaving.destination.ip, isHandedOver: flags == RELAY_HAIRPIN.rawValue)
+        let entry = direction.entry(lease: lease, nextHop: hopIndex(of: way), flags: flags, seed: policy.hashSeed)
         guard let slot = slots.insert(entry) else {
-            if let way { forgetIfUnused(way) }
+            forgetIfUnused(way)
             return nil
         }
-        if let way { ways[way]?.slots.insert(slot) }
+        ways[way]?.slots.insert(slot)
         return Placed(slot: slot, way: way)
     }
+
+    /// Whether both directions of a route are in the kernel as they were installed.
+    func holds(_ route: Route, _ toPeer: Placed, _ toClient: Placed) -> Bool {
+        holds(.toPeer(route), toPeer, flags(of: route).toPeer)
+            && holds(.toClient(route), toClient, flags(of: route).toClient)
+    }
+
+    private func holds(_ direction: Direction, _ placed: Placed, _ flags: UInt8) -> Bool {
+        let entry = direction.entry(lease: 0, nextHop: 0, flags: flags, seed: policy.hashSeed)
+        return slots.holds(entry, nextHop: ways[placed.way]?.hop ?? 0, at: placed.slot)
+    }
+
+    /// Whether the program still sees a direction.
+    func isLive(_ placed: Placed) -> Bool { slots.isLive(placed.slot) }
+
+    /// Routes in the kernel whose lease is over.
+    var lapsedCount: Int { (slots.lapsedCount(at: clock.lease(until: SystemClock.now().monotonic)) + 1) / 2 }
 
     mutating func renew(_ placed: Placed, until: Instant) { slots.setLease(placed.slot, clock.lease(until: until)) }
 
     mutating func remove(_ placed: Placed) {
         slots.remove(placed.slot)
-        guard let way = placed.way else { return }
-        ways[way]?.slots.remove(placed.slot)
-        forgetIfUnused(way)
+        ways[placed.way]?.slots.remove(placed.slot)
+        forgetIfUnused(placed.way)
     }
 
     /// Packets and bytes since the last call.
@@ -111,9 +124,14 @@ struct RouteTable: Sendable {
     private mutating func hopIndex(of way: Way) -> UInt16 {
         if let known = ways[way] { return known.hop }
         let found = finder.find(way)
-        let hop = found.nextHop.map { hops.take($0) } ?? UInt16(RELAY_NO_NEXT_HOP)
+        let hop = take(found)
         ways[way] = WayState(found: found, hop: hop)
         return hop
+    }
+
+    private mutating func take(_ found: FoundWay) -> UInt16 {
+        guard !found.isBarred else { return UInt16(RELAY_BARRED_NEXT_HOP) }
+        return found.nextHop.map { hops.take($0) } ?? UInt16(RELAY_NO_NEXT_HOP)
     }
 
     private mutating func forgetIfUnused(_ way: Way) {
@@ -133,7 +151,7 @@ struct RouteTable: Sendable {
     /// Follows what was found out about a way: each entry changes by one store.
     mutating func update(_ way: Way, _ found: FoundWay) {
         guard let state = ways[way], state.found != found else { return }
-        let hop = found.nextHop.map { hops.take($0) } ?? UInt16(RELAY_NO_NEXT_HOP)
+        let hop = take(found)
         for slot in state.slots { slots.setNextHop(slot, hop) }
         hops.giveBack(state.hop)
         ways[way]?.found = found

@@ -21,16 +21,21 @@ struct SlotTable: @unchecked Sendable {
     }
 
     private let entries: UnsafeMutablePointer<relay_entry>
+    /// Of IPv6, by the same numbers.
+    private let addresses: UnsafeMutablePointer<relay_addresses>
     private let count: Int
     private let seed: UInt64
     private var uses: [Use]
     private var quarantine: [SlotIndex] = []
     private(set) var liveCount = 0
 
-    /// - Parameter count: a power of two.
+    /// - Parameters:
+    ///   - entries: the elements of the map, `count` entries and `count` pairs of addresses behind them.
+    ///   - count: a power of two.
     init(_ entries: UnsafeMutablePointer<relay_entry>, count: Int, seed: UInt64) {
         precondition(count > 0 && count & (count - 1) == 0, "slots are a power of two")
         unsafe self.entries = entries
+        unsafe addresses = UnsafeMutableRawPointer(entries + count).assumingMemoryBound(to: relay_addresses.self)
         self.count = count
         self.seed = seed
         uses = Array(repeating: .free, count: count)
@@ -38,13 +43,13 @@ struct SlotTable: @unchecked Sendable {
 
     /// Publishes an entry.
     /// - Returns: nothing where its neighbourhood is full, or where an entry takes the same datagrams already.
-    mutating func insert(_ entry: relay_entry) -> SlotIndex? {
+    mutating func insert(_ entry: Entry) -> SlotIndex? {
         let first = Int(truncatingIfNeeded: entry.firstSlot(seed: seed)) & (count - 1)
         var found: Int?
         search: for probe in 0..<min(Int(RELAY_PROBES), count) {
             let slot = (first + probe) & (count - 1)
             switch uses[slot] {
-            case .live: if unsafe entries[slot].hasSameKey(as: entry) { return nil }
+            case .live: if held(at: slot).hasSameKey(as: entry) { return nil }
             case .quarantined: break
             case .free:
                 found = found ?? slot
@@ -52,13 +57,19 @@ struct SlotTable: @unchecked Sendable {
             }
         }
         guard let found else { return nil }
-        var written = entry
+        if entry.hasAddresses { unsafe addresses[found] = entry.addresses }
+        var written = entry.line
+        written.slot = UInt32(found)
         written.state = unsafe entries[found].state
         unsafe entries[found] = written
         unsafe cbpf_publish_state(entries + found, RELAY_SLOT_LIVE.rawValue)
         uses[found] = .live
         liveCount += 1
         return SlotIndex(rawValue: found)
+    }
+
+    private func held(at slot: Int) -> Entry {
+        unsafe Entry(line: entries[slot], addresses: addresses[slot])
     }
 
     /// Takes an entry away; from now on no look-up finds it.
@@ -78,6 +89,37 @@ struct SlotTable: @unchecked Sendable {
     mutating func setNextHop(_ slot: SlotIndex, _ nextHop: UInt16) {
         precondition(uses[slot.rawValue] == .live, "slot \(slot.rawValue) is not live")
         unsafe cbpf_set_next_hop(entries + slot.rawValue, nextHop)
+    }
+
+    /// Whether the program still sees the entry of a slot that is in use.
+    func isLive(_ slot: SlotIndex) -> Bool {
+        precondition(slot.rawValue < count, "there is no slot \(slot.rawValue)")
+        return unsafe cbpf_state(entries + slot.rawValue) == RELAY_SLOT_LIVE.rawValue
+    }
+
+    /// Whether a slot holds what was once inserted there, `entry` and the next hop `nextHop`; lease and traffic aside.
+    func holds(_ entry: Entry, nextHop: UInt16, at slot: SlotIndex) -> Bool {
+        precondition(uses[slot.rawValue] == .live, "slot \(slot.rawValue) is not live")
+        var expected = entry
+        var found = held(at: slot.rawValue)
+        expected.line.state = RELAY_SLOT_LIVE.rawValue
+        expected.line.slot = UInt32(slot.rawValue)
+        expected.line.next_hop = nextHop
+        expected.line.lease = found.line.lease
+        expected.line.traffic = found.line.traffic
+        if !entry.hasAddresses { found.addresses = expected.addresses }
+        return unsafe withUnsafeBytes(of: &expected) { expected in
+            unsafe withUnsafeBytes(of: &found) { unsafe expected.elementsEqual($0) }
+        }
+    }
+
+    /// How many entries have a lease that is over at `now`, in units of the program's clock.
+    func lapsedCount(at now: UInt32) -> Int {
+        var lapsed = 0
+        for slot in 0..<count where uses[slot] == .live {
+            if unsafe entries[slot].lease <= now { lapsed += 1 }
+        }
+        return lapsed
     }
 
     /// Packets and bytes that a slot's entry carried, packed as the program does.

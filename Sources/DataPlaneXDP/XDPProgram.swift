@@ -20,6 +20,14 @@ final class XDPProgram: @unchecked Sendable {
             while slots < routes * 4 { slots *= 2 }
             return slots
         }
+
+        /// Of the map: an entry and its IPv6 addresses for each slot.
+        var elements: Int { 2 * slots }
+
+        /// What the maps take of the kernel's memory.
+        var mapByteCount: Int {
+            MemoryLayout<relay_entry>.stride * elements + MemoryLayout<relay_next_hop>.stride * Int(RELAY_NEXT_HOPS)
+        }
     }
 
     let sizes: Sizes
@@ -37,17 +45,18 @@ final class XDPProgram: @unchecked Sendable {
     private let counters: UnsafeMutablePointer<relay_counters>
 
     /// Has the kernel verify and translate the program, and shares its maps' memory.
-    init(sizes: Sizes) throws(PlaneError) {
+    ///
+    /// - Parameter elf: the object; one that measures has programs besides.
+    init(sizes: Sizes, elf: [UInt8] = ProgramObject.bytes) throws(PlaneError) {
         self.sizes = sizes
         cpuCount = max(1, Int(cbpf_possible_cpus()))
-        let elf = ProgramObject.bytes
         var error: Int32 = 0
         guard let object = unsafe elf.withUnsafeBytes({ unsafe cbpf_open($0.baseAddress, $0.count, &error) }) else {
             throw Self.refusal("opening the XDP program", error, "")
         }
         unsafe self.object = object
         var log = [CChar](repeating: 0, count: 64 * 1024)
-        error = unsafe cbpf_set_entries(object, "relay_entries", UInt32(sizes.slots))
+        error = unsafe cbpf_set_entries(object, "relay_entries", UInt32(sizes.elements))
         if error == 0 { error = unsafe cbpf_set_entries(object, "relay_counters", UInt32(cpuCount)) }
         if error == 0 { error = unsafe cbpf_load(object, &log, log.count) }
         verifierLog = String(decoding: log.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
@@ -60,7 +69,7 @@ final class XDPProgram: @unchecked Sendable {
         clockProgram = unsafe cbpf_program(object, "relay_clock")
         deviceMap = unsafe cbpf_map(object, "relay_devices")
         do throws(PlaneError) {
-            unsafe entries = try Self.share(object, "relay_entries", of: relay_entry.self, count: sizes.slots)
+            unsafe entries = try Self.share(object, "relay_entries", of: relay_entry.self, count: sizes.elements)
             unsafe nextHops = try Self.share(
                 object, "relay_next_hops", of: relay_next_hop.self, count: Int(RELAY_NEXT_HOPS))
             unsafe settings = try Self.share(object, "relay_settings", of: relay_settings.self, count: 1)
@@ -73,12 +82,16 @@ final class XDPProgram: @unchecked Sendable {
     }
 
     deinit {
-        unsafe cbpf_unshare(entries, MemoryLayout<relay_entry>.stride * sizes.slots)
+        unsafe cbpf_unshare(entries, MemoryLayout<relay_entry>.stride * sizes.elements)
         unsafe cbpf_unshare(nextHops, MemoryLayout<relay_next_hop>.stride * Int(RELAY_NEXT_HOPS))
         unsafe cbpf_unshare(settings, MemoryLayout<relay_settings>.stride)
         unsafe cbpf_unshare(counters, MemoryLayout<relay_counters>.stride * cpuCount)
         unsafe cbpf_close(object)
     }
+
+    /// The descriptor of another program, or map, of the object.
+    func descriptor(ofProgram name: String) -> Int32 { unsafe cbpf_program(object, name) }
+    func descriptor(ofMap name: String) -> Int32 { unsafe cbpf_map(object, name) }
 
     /// Puts the settings into force; the magic number comes last.
     func configure(_ values: relay_settings) {
@@ -143,13 +156,17 @@ final class XDPProgram: @unchecked Sendable {
     /// What a refusal of the kernel most likely means.
     static func refusal(_ what: String, _ error: Int32, _ log: String) -> PlaneError {
         let number = error < 0 ? -error : error
+        let missing = LoadingCapability.missing(from: .effective)
+        if let first = missing.first, number == 1 || number == 13 {
+            return PlaneError(
+                what: what, why: missing.map(\.reason).joined(separator: "; "),
+                mend: "Run as root, or grant \(first.mend(with: missing.dropFirst())).")
+        }
         let mend =
             switch number {
-            case 1, 13:
-                "Run as root, or grant CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (systemd: AmbientCapabilities); in a "
-                    + "container its seccomp profile must allow bpf()."
+            case 1, 13: "In a container its seccomp profile must allow bpf(), and root must be the host's."
             case 12: "Give it more memory: --xdp-routes makes the maps smaller, LimitMEMLOCK=infinity lifts the limit."
-            case 22, 38, 95: "Linux 5.18 or newer is needed, with CONFIG_BPF_SYSCALL and CONFIG_BPF_JIT."
+            case 22, 38, 95: "\(KernelRelease.oldest) or newer is needed, with CONFIG_BPF_SYSCALL and CONFIG_BPF_JIT."
             default: "relayd doctor says what this host allows."
             }
         let said = log.split(separator: "\n").suffix(2).joined(separator: "; ")

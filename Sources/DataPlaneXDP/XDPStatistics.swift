@@ -4,7 +4,11 @@ import CRelayABI
 public struct XDPStatistics: Sendable {
     /// Routes in the kernel now.
     public let routes: Int
-    /// Routes that found no room there and stayed on the slow path, so far.
+    /// Routes that wait for room there; the slow path has them.
+    public let waitingRoutes: Int
+    /// Routes there whose lease is over: the slow path has them until they are renewed.
+    public let lapsedRoutes: Int
+    /// Routes that found no room there when they were made, so far.
     public let refusedRoutes: UInt64
     /// Interface and mode of each attachment: `eth0 native`.
     public let attachments: [String]

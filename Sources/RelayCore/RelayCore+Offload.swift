@@ -22,9 +22,21 @@ extension RelayCore {
             relay: relay.address, peer: binding.peer, until: min(binding.expires, permissions[permission].expires))
     }
 
-    /// Adds what a plane forwarded by itself. A route that has just ended counts in the totals alone.
-    public mutating func credit(_ route: RouteID, _ carried: AllocationTraffic) {
+    /// Adds what a plane forwarded by itself.
+    /// - Returns: the traffic of a route whose allocation ended with it: it belongs to the note about that end.
+    public mutating func credit(_ route: RouteID, _ carried: AllocationTraffic) -> AllocationTraffic? {
         counters.channelTraffic.add(carried)
-        if traffic.hasRoom(for: route) { traffic[route].add(carried) }
+        guard let allocation = removedRoutes.removeValue(forKey: route) else {
+            if traffic.hasRoom(for: route) { traffic[route].add(carried) }
+            return nil
+        }
+        guard allocations.isLive(allocation) else { return carried }
+        allocations[allocation.index].traffic.add(carried)
+        return nil
+    }
+
+    /// What a call removed is told of before the next one.
+    mutating func forgetRemovedRoutes() {
+        if !removedRoutes.isEmpty { removedRoutes.removeAll(keepingCapacity: true) }
     }
 }

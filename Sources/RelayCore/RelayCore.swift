@@ -18,6 +18,8 @@ public struct RelayCore: ~Copyable {
     var channels = Pool<Channel>()
     /// What each channel carried, by its index in ``channels``: written per packet, so apart from the rest.
     var traffic = TrafficTable()
+    /// The allocations of routes that the last call ended: a plane tells afterwards what those carried.
+    var removedRoutes: [RouteID: PoolHandle] = [:]
     /// The siblings that this core reserved and that nobody claimed yet.
     var reservations = Pool<Reserved>()
 
@@ -78,6 +80,7 @@ public struct RelayCore: ~Copyable {
         _ datagram: RawSpan, on slot: SocketSlot, from source: TransportAddress, at moment: Moment,
         into effects: inout Effects
     ) {
+        forgetRemovedRoutes()
         switch slots[slot] {
         case .listener:
             receiveFromClient(datagram, on: slot, from: source, at: moment, into: &effects)

@@ -7,8 +7,21 @@ public protocol RouteOffload: AnyObject {
     /// - Returns: what a route that ends has carried since it was last asked.
     func apply(_ delta: RouteDelta) -> RouteUsage?
 
-    /// What each route carried since it was last asked.
+    /// What each route carried since it was last asked. Asked once a second; the time for whatever else is periodic.
     func takeUsage() -> [RouteUsage]
+
+    /// Routes that were installed and not removed, those among them that the plane has no room for.
+    var routeCount: Int { get }
+
+    /// Whether the plane found its routes other than it left them.
+    var isInDoubt: Bool { get }
+
+    /// Makes the routes equal to these again.
+    /// - Returns: what those that end have carried since they were last asked.
+    func reconcile(with routes: [Route]) -> [RouteUsage]
+
+    /// Why the plane forwards no more; nothing while it does. Asked once a second: its run ends with this error.
+    var failure: PlaneError? { get }
 }
 
 /// What a route carried without the worker seeing it.
@@ -31,11 +44,14 @@ extension Worker {
         _ plane: any DataPlane, offloadingTo offload: any RouteOffload
     ) throws(PlaneError) -> Departure {
         self.offload = offload
-        usageDueAt = SystemClock.now().monotonic
+        // At once, whatever the plane's clock says.
+        usageDueAt = Instant(nanoseconds: 0)
         for route in core.activeRoutes { _ = offload.apply(.install(route)) }
         defer {
-            for usage in offload.takeUsage() { credit(usage) }
-            for route in core.activeRoutes { _ = offload.apply(.remove(route.id)) }
+            credit(offload.takeUsage())
+            for route in core.activeRoutes {
+                if let usage = offload.apply(.remove(route.id)) { credit([usage]) }
+            }
             self.offload = nil
             usageDueAt = nil
         }
@@ -45,22 +61,41 @@ extension Worker {
     @usableFromInline
     mutating func apply(_ delta: RouteDelta) {
         guard let usage = offload?.apply(delta) else { return }
-        credit(usage)
+        credit([usage])
     }
 
-    private mutating func credit(_ usage: RouteUsage) {
-        core.credit(usage.id, usage.traffic)
-        offloaded.add(usage.traffic)
-    }
-
-    /// Adds what was carried without the worker to the counters.
-    /// - Returns: whether anything was.
+    /// Adds what was carried without the worker to the counters, and mends the plane's routes if they need it.
+    /// - Returns: whether anything was carried.
     @usableFromInline
     mutating func collectUsage(at now: Instant) -> Bool {
         guard let offload else { return false }
         usageDueAt = now.advanced(byMilliseconds: Self.usageIntervalMilliseconds)
         let usages = offload.takeUsage()
-        for usage in usages { credit(usage) }
+        credit(usages)
+        if offload.isInDoubt || UInt64(offload.routeCount) != core.counters.channels {
+            credit(offload.reconcile(with: core.activeRoutes))
+        }
         return !usages.isEmpty
+    }
+
+    /// What went wrong with the offload, if anything did.
+    @usableFromInline
+    var offloadFailure: PlaneError? { offload?.failure }
+
+    private mutating func credit(_ usages: [RouteUsage]) {
+        for usage in usages {
+            offloaded.add(usage.traffic)
+            guard let late = core.credit(usage.id, usage.traffic) else { continue }
+            lateTraffic.add(late)
+        }
+    }
+
+    /// A note as it is told: the record of an allocation takes in what its last routes carried, which was known only
+    /// when they were taken out of the plane.
+    mutating func complete(_ note: Note) -> Note {
+        guard case .allocationEnded(let summary, let reason, var traffic, let ageSeconds) = note else { return note }
+        traffic.add(lateTraffic)
+        lateTraffic = AllocationTraffic()
+        return .allocationEnded(summary, reason, traffic, ageSeconds: ageSeconds)
     }
 }

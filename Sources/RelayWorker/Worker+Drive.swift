@@ -32,10 +32,18 @@ extension Worker {
                 core.expire(at: moment, into: &effects)
                 perform(through: &io, at: moment)
             }
-            if let due = usageDueAt, due <= moment.monotonic, collectUsage(at: moment.monotonic) { isChanged = true }
+            var failure: PlaneError?
+            if let due = usageDueAt, due <= moment.monotonic {
+                if collectUsage(at: moment.monotonic) { isChanged = true }
+                failure = offloadFailure
+            }
             try io.flush()
             recycleSlots()
             publishIfDue(io.counters, at: moment.monotonic, isChanged: isChanged)
+            if let failure {
+                empty(&io)
+                throw failure
+            }
             if link.hasMail, let departure = openMail(through: &io, at: moment) {
                 if case .swap = departure { empty(&io) }
                 return departure

@@ -77,5 +77,5 @@ extension Worker {
     }
 
     @usableFromInline
-    func tell(_ note: Note) { notes(note) }
+    mutating func tell(_ note: Note) { notes(complete(note)) }
 }

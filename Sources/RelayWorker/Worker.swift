@@ -22,6 +22,8 @@ public struct Worker: ~Copyable, @unchecked Sendable {
     /// What planes forwarded by themselves, in all of their lives.
     @usableFromInline var offloaded = AllocationTraffic()
     @usableFromInline var usageDueAt: Instant?
+    /// What routes carried whose allocation ended with them, until its note is told.
+    var lateTraffic = AllocationTraffic()
     @usableFromInline let link: WorkerLink
     /// Called once in the life of each plane, when it watches every socket.
     var onStart: (() -> Void)?

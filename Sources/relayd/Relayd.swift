@@ -1,6 +1,16 @@
 import ArgumentParser
+import DataPlaneXDP
 
 @main
+enum Program {
+    /// On the main thread, which is the only one yet.
+    @MainActor
+    static func main() async {
+        Privileges.setAside()
+        await Relayd.main()
+    }
+}
+
 struct Relayd: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "relayd",

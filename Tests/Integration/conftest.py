@@ -10,6 +10,7 @@ import pytest
 from capture import Capture
 from namespaces import Network
 from relay import CREDENTIALS, Relay, run_relayd
+from xdp import PORT, may_load_programs
 
 NO_NAMESPACES = os.environ.get("RELAYD_TEST_NO_NAMESPACES")
 
@@ -95,11 +96,39 @@ def relay(network, start_relay) -> Relay:
     return start_relay(*relay_flags(network), namespace=network.relay, ready_at=(network.RELAY_LISTENERS[4], 3478))
 
 
-def relay_flags(network: Network) -> list[str]:
+def relay_flags(network: Network, families=(4, 6)) -> list[str]:
     """The flags of a relay between clients and peers."""
     flags = list(CREDENTIALS)
-    for family in (4, 6):
+    for family in families:
         host = network.RELAY_LISTENERS[family]
         flags += ["--listen", f"[{host}]:3478" if family == 6 else f"{host}:3478"]
         flags += ["--relay-address", network.RELAYS[family]]
     return flags + ["--allow-peer", "10.71.2.0/24", "--allow-peer", "fd71:2::/64"]
+
+
+@pytest.fixture(scope="module")
+def wires(network):
+    """The network, with far ends that take what an XDP program sends: a veth does so where GRO is on."""
+    if os.geteuid() != 0 or not may_load_programs():
+        pytest.skip("loading XDP programs needs root in the first user namespace")
+    for namespace, interface in ((network.clients, "clients0"), (network.peers, "peers0")):
+        with namespace:
+            subprocess.run(["ethtool", "-K", interface, "gro", "on"], check=True, stdout=subprocess.DEVNULL)
+    return network
+
+
+@pytest.fixture
+def start_xdp(wires, start_relay):
+    """Starts relays on the XDP plane; `flags` stand for those of a relay between clients and peers."""
+
+    def start(*more: str, flags: list[str] | None = None, ready_family=4, wrapper=()) -> Relay:
+        chosen = relay_flags(wires) if flags is None else flags
+        return start_relay(*chosen, "--data-plane", "xdp", "--http", "127.0.0.1:9090", *more, wrapper=wrapper,
+                           namespace=wires.relay, ready_at=(wires.RELAY_LISTENERS[ready_family], PORT))
+
+    return start
+
+
+@pytest.fixture
+def xdp_relay(start_xdp) -> Relay:
+    return start_xdp()

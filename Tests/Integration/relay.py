@@ -36,17 +36,20 @@ def run_relayd(*arguments: str, seconds: float = START_SECONDS, **more) -> subpr
 
 
 class Relay:
-    """A running relayd. The flags say everything: nothing is added to them."""
+    """A running relayd. The flags say everything: nothing is added to them.
+
+    `prepare` is run in the new process before it becomes relayd; `wrapper` is a command that becomes relayd, which it
+    names last.
+    """
 
     def __init__(self, *flags: str, namespace: Namespace | None = None, ready_at: type_of_address | None = None,
-                 prepare: Callable[[], None] | None = None) -> None:
-        """`prepare` is run in the new process before it becomes relayd."""
+                 prepare: Callable[[], None] | None = None, wrapper=()) -> None:
         self.namespace = namespace
         self.address = ready_at or ("127.0.0.1", 3478)
         self._log = tempfile.NamedTemporaryFile(prefix="relayd-", suffix=".log")
         self._output = tempfile.NamedTemporaryFile(prefix="relayd-", suffix=".out")
         with namespace or nullcontext():
-            self.process = subprocess.Popen([str(BINARY), *flags], stdout=self._output, stderr=self._log,
+            self.process = subprocess.Popen([*(wrapper or [str(BINARY)]), *flags], stdout=self._output, stderr=self._log,
                                             env=environment(), preexec_fn=prepare)
         self.pid = self.process.pid
         try:

@@ -1,7 +1,6 @@
 """Bound channels relayed in the kernel: native XDP on the relay's two interfaces, real checksums on every frame."""
 
 import os
-import re
 import signal
 import socket
 import struct
@@ -13,71 +12,13 @@ import pytest
 from admin import request
 from conftest import relay_flags
 from peer import EchoPeer
-from relay import Relay, run_relayd
+from relay import run_relayd
 from test_clients import BOUNDED, MESSAGES, WITH_PASSWORD, expect_no_loss, uclient
-from turn_client import TurnClient, udp_socket
+from turn_client import udp_socket
+from xdp import CHANNEL, client_of, echo_until_in_kernel, frames, metrics
 
-CHANNEL = 0x4000
-PORT = 3478
 # Python's socket module does not know it.
 IP_RECVTTL = 12
-
-
-@pytest.fixture(scope="module")
-def wires(network):
-    """The network, with far ends that take what an XDP program sends: a veth does so where GRO is on."""
-    if os.geteuid() != 0 or not may_load_programs():
-        pytest.skip("loading XDP programs needs root in the first user namespace")
-    for namespace, interface in ((network.clients, "clients0"), (network.peers, "peers0")):
-        with namespace:
-            subprocess.run(["ethtool", "-K", interface, "gro", "on"], check=True, stdout=subprocess.DEVNULL)
-    return network
-
-
-def may_load_programs() -> bool:
-    with open("/proc/self/uid_map") as file:
-        return file.read().split() == ["0", "0", "4294967295"]
-
-
-@pytest.fixture
-def start_xdp(wires, start_relay):
-    def start(*more: str) -> Relay:
-        return start_relay(*relay_flags(wires), "--data-plane", "xdp", "--http", "127.0.0.1:9090", *more,
-                           namespace=wires.relay, ready_at=(wires.RELAY_LISTENERS[4], PORT))
-
-    return start
-
-
-@pytest.fixture
-def xdp_relay(start_xdp) -> Relay:
-    return start_xdp()
-
-
-def metrics(relay: Relay) -> dict[str, float]:
-    _, page = request("GET", "/metrics", namespace=relay.namespace)
-    return {name: float(value) for name, value in re.findall(r"^([^#\s]\S*) (\S+)$", page, re.MULTILINE)}
-
-
-def frames(relay: Relay, verdict: str, reason: str = "") -> int:
-    return int(sum(value for name, value in metrics(relay).items()
-                   if name.startswith("relayd_xdp_frames_total") and f'verdict="{verdict}"' in name
-                   and f'reason="{reason}' in name))
-
-
-def client_of(wires, family=4, number=0) -> TurnClient:
-    return TurnClient((wires.RELAY_LISTENERS[family], PORT), bind=wires.CLIENTS[family][number], namespace=wires.clients)
-
-
-def echo_until_in_kernel(relay: Relay, client: TurnClient, channel=CHANNEL) -> None:
-    """Exchanges datagrams until both directions are the kernel's: it must first know the neighbours."""
-    for _ in range(100):
-        before = frames(relay, "forward")
-        client.send_channel(channel, b"warm")
-        assert client.receive_channel() == (channel, b"warm")
-        if frames(relay, "forward") == before + 2:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"the kernel does not relay: {metrics(relay)}\n{relay.log()}")
 
 
 @pytest.mark.parametrize("peer_family", [4, 6])
@@ -318,5 +259,6 @@ def test_uclients_meet_in_the_kernel(wires, start_xdp):
 def test_doctor_speaks_of_the_interfaces(wires):
     with wires.relay:
         said = run_relayd("doctor", *relay_flags(wires)).stdout
-    for words in ("xdp: no: XDP on relay0: it is a veth", "relay0: driver veth, MTU 1500", "capabilities: enough"):
+    for words in ("xdp: no: XDP on relay0: it is a veth", "relay0: driver veth, native XDP, MTU 1500", "capabilities: enough",
+                  "kernel: Linux ", "LRO off", "queues, "):
         assert words in said, said

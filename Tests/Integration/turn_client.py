@@ -197,8 +197,11 @@ class TurnClient:
         return request
 
     def refresh(self, lifetime_seconds: int) -> Message:
-        return self.succeed(
-            Message(REQUEST, Method.REFRESH).add(Type.LIFETIME, struct.pack("!I", lifetime_seconds)))
+        return self.succeed(self.refresh_request(lifetime_seconds))
+
+    @staticmethod
+    def refresh_request(lifetime_seconds: int) -> Message:
+        return Message(REQUEST, Method.REFRESH).add(Type.LIFETIME, struct.pack("!I", lifetime_seconds))
 
     def permit(self, *peers: type_of_address) -> Message:
         return self.succeed(self.permission(*peers))

@@ -140,7 +140,7 @@ struct ProgramTests {
         #expect(run.output.contains("xdp: no:"))
         #expect(run.output.contains("io-uring: "))
         #expect(run.output.contains("socket: yes:"))
-        #expect(run.output.contains("lo: driver"))
+        #expect(run.output.contains("lo: no Ethernet"))
         #expect(run.output.contains("capabilities:"))
         #expect(run.output.contains("open files"))
     }

@@ -42,6 +42,10 @@ int cbpf_remove_device(int map, uint32_t interface_index);
 /// otherwise in the generic part of the kernel.
 int cbpf_attach(int program, uint32_t interface_index, int native);
 
+/// Whether a link still attaches this program: 0; -ENODEV where it attaches nothing any more (the interface is gone, or
+/// somebody detached it), -EBUSY where it attaches another program.
+int cbpf_check_link(int link, int program);
+
 /// One run of a program on a packet.
 struct cbpf_run {
     const void *packet;
@@ -86,6 +90,14 @@ static inline void cbpf_set_lease(struct relay_entry *entry, uint32_t lease) {
 
 static inline void cbpf_set_next_hop(struct relay_entry *entry, uint16_t next_hop) {
     __atomic_store_n(&entry->next_hop, next_hop, __ATOMIC_RELEASE);
+}
+
+static inline uint32_t cbpf_state(const struct relay_entry *entry) {
+    return __atomic_load_n(&entry->state, __ATOMIC_RELAXED);
+}
+
+static inline void cbpf_set_swap_mtu(struct relay_settings *settings, uint16_t mtu) {
+    __atomic_store_n(&settings->swap_mtu, mtu, __ATOMIC_RELAXED);
 }
 
 static inline uint64_t cbpf_traffic(const struct relay_entry *entry) {

@@ -24,10 +24,18 @@ struct clinux_interface {
     uint8_t is_ethernet;
     /// Large receive offload is on.
     uint8_t has_lro;
+    /// Queues that receive, as ethtool's channels say it (combined and receive-only), and how many there may be; 0 where
+    /// the driver does not say.
+    uint32_t queues;
+    uint32_t most_queues;
 };
 
 /// Reads an interface by its index; the negated errno if there is none.
 int clinux_read_interface(uint32_t index, struct clinux_interface *interface);
+
+/// What an interface's driver offers to XDP programs, as NETDEV_XDP_ACT_* of linux/netdev.h: bit 0 for native programs, bit
+/// 1 for redirecting. The negated errno where the kernel does not say (before Linux 6.3).
+int clinux_xdp_features(uint32_t index, uint64_t *features);
 
 /// The index of an interface; 0 if there is none of that name.
 uint32_t clinux_interface_index(const char *name);
@@ -62,8 +70,10 @@ enum clinux_change {
     CLINUX_CHANGE_NONE = 0,
     /// A neighbour, and nothing else.
     CLINUX_CHANGE_NEIGHBOUR = 1,
-    /// A link, an address or a route; or so much at once that some of it was lost.
+    /// A route.
     CLINUX_CHANGE_ROUTES = 2,
+    /// A link or an address; or so much at once that some of it was lost.
+    CLINUX_CHANGE_INTERFACES = 3,
 };
 
 /// Takes one change; `*neighbour` is whose it is.
@@ -74,3 +84,7 @@ int clinux_wait_for_either(int first, int second, int milliseconds);
 
 /// The effective capabilities of this thread, by bit as in linux/capability.h.
 uint64_t clinux_effective_capabilities(void);
+
+/// Gives up all capabilities of this thread but those in `kept`, for itself and for threads that it starts. 0, or the
+/// negated errno.
+int clinux_keep_capabilities(uint64_t kept);

@@ -7,7 +7,7 @@
 /// `relay_settings.magic`: a map of zeros is no configuration, and the program passes everything.
 #define RELAY_MAGIC 0x52454C59u
 /// Of this header; a program of another version passes everything.
-#define RELAY_ABI_VERSION 1u
+#define RELAY_ABI_VERSION 2u
 
 /// How many neighbouring slots a look-up tries.
 #define RELAY_PROBES 32
@@ -18,6 +18,8 @@
 #define RELAY_TRAFFIC_PACKET_SHIFT 40
 /// The index of `relay_entry.next_hop` that means "not resolved".
 #define RELAY_NO_NEXT_HOP 0
+/// The index that means "nowhere": an address of ours that the datagram arrives at or leaves from is not ours any more.
+#define RELAY_BARRED_NEXT_HOP 65535
 #define RELAY_NEXT_HOPS 65536
 #define RELAY_DEVICES 64
 /// Larger channel data than this is left to the slow path: no frame without fragments holds it.
@@ -74,13 +76,15 @@ enum relay_entry_flag {
 /// published by it; afterwards only `lease`, `next_hop` and `state` change, each by one store, and `traffic` by atomic
 /// additions.
 ///
-/// Of an IPv4 to IPv4 direction everything lies in the first cache line; IPv6 addresses are in the second.
+/// One cache line, and close together: with many routes each packet waits for its line, and the processor for the page
+/// that it lies in. IPv6 addresses do not fit, and lie in `relay_addresses` behind all entries: those of the entry at
+/// index i at i + slot_mask + 1.
 struct relay_entry {
     __u32 state;
     /// From this moment on nothing is forwarded: `jiffies64 >> RELAY_LEASE_SHIFT`.
     __u32 lease;
     __u64 traffic;
-    /// What arrives. IPv4 addresses are zero where IPv6 arrives.
+    /// What arrives. Where that is IPv6, these eight bytes are `relay_digest6` of the addresses.
     __be32 in_source4;
     __be32 in_destination4;
     __be16 in_source_port;
@@ -109,10 +113,16 @@ struct relay_entry {
     /// An index into `relay_next_hops`.
     __u16 next_hop;
     __u16 reserved;
-    __be64 in_source6[2];
-    __be64 in_destination6[2];
-    __be64 out_source6[2];
-    __be64 out_destination6[2];
+    /// The index of this entry.
+    __u32 slot;
+};
+
+/// The IPv6 addresses of an entry; meaningless where IPv4 arrives, or leaves.
+struct relay_addresses {
+    __be64 in_source[2];
+    __be64 in_destination[2];
+    __be64 out_source[2];
+    __be64 out_destination[2];
 };
 
 /// Where frames go next. Never changed while an entry names it.
@@ -179,7 +189,8 @@ struct relay_counters {
 };
 
 _Static_assert(sizeof(struct relay_settings) == 64, "one cache line");
-_Static_assert(sizeof(struct relay_entry) == 128, "two cache lines");
+_Static_assert(sizeof(struct relay_entry) == 64, "one cache line");
+_Static_assert(sizeof(struct relay_addresses) == sizeof(struct relay_entry), "elements of the same map");
 _Static_assert(sizeof(struct relay_next_hop) == 32, "half a cache line");
 _Static_assert(sizeof(struct relay_counters) == 1024, "whole cache lines");
 _Static_assert(__builtin_offsetof(struct relay_settings, hash_seed) == 16, "ABI");
@@ -190,7 +201,7 @@ _Static_assert(__builtin_offsetof(struct relay_entry, in_source_port) == 24, "th
 _Static_assert(__builtin_offsetof(struct relay_entry, out_source4) == 32, "ABI");
 _Static_assert(__builtin_offsetof(struct relay_entry, flow_label) == 48, "ABI");
 _Static_assert(__builtin_offsetof(struct relay_entry, next_hop) == 56, "ABI");
-_Static_assert(__builtin_offsetof(struct relay_entry, in_source6) == 64, "the second cache line");
+_Static_assert(__builtin_offsetof(struct relay_addresses, out_source) == 32, "ABI");
 _Static_assert(__builtin_offsetof(struct relay_next_hop, destination) == 6, "ABI");
 _Static_assert(__builtin_offsetof(struct relay_next_hop, source) == 12, "ABI");
 _Static_assert(RELAY_REASONS <= 64, "relay_counters has room");
@@ -209,9 +220,12 @@ static inline __u64 relay_hash4(__u64 addresses, __u64 ports, __u64 seed) {
     return relay_mix((relay_mix(addresses ^ seed) + seed) ^ ports);
 }
 
-static inline __u64 relay_hash6(
-    __u64 source0, __u64 source1, __u64 destination0, __u64 destination1, __u64 ports, __u64 seed) {
+/// Source and destination of IPv6 in one word; different addresses seldom have the same.
+static inline __u64 relay_digest6(
+    __u64 source0, __u64 source1, __u64 destination0, __u64 destination1, __u64 seed) {
     __u64 source = relay_mix(source0 ^ seed) + source1;
     __u64 destination = relay_mix(destination0 + seed) + destination1;
-    return relay_mix((relay_mix(source ^ seed) + destination) ^ ports);
+    return relay_mix(source ^ seed) + destination;
 }
+
+static inline __u64 relay_hash6(__u64 digest, __u64 ports) { return relay_mix(digest ^ ports); }

@@ -95,6 +95,9 @@ extension RelayCore {
 
     /// Forgets a channel; its number and its peer are free.
     mutating func removeChannel(_ channel: UInt32, into effects: inout Effects) {
+        if channels[channel].isActive {
+            removedRoutes[RouteID(index: channel)] = allocations.handle(at: channels[channel].allocation)
+        }
         deactivate(channel, into: &effects)
         let keys = routeKeys(of: channel)
         outbound.remove(keys.outbound)

@@ -13,6 +13,7 @@ extension RelayCore {
     /// Ends what has run out. If more is due than one call handles, ``deadline`` stays in the past.
     public mutating func expire(at moment: Moment, into effects: inout Effects) {
         let now = moment.monotonic
+        forgetRemovedRoutes()
         for _ in 0..<Self.expiryBudget {
             guard let token = timers.popDue(now) else { return }
             switch TimerToken(rawValue: token) {
@@ -34,6 +35,7 @@ extension RelayCore {
 
     /// Ends every living allocation: its routes, its sockets, and a note for the record.
     public mutating func retire(at moment: Moment, into effects: inout Effects) {
+        forgetRemovedRoutes()
         var living: [UInt32] = []
         allocations.forEach { handle, allocation in
             if allocation.opening == nil { living.append(handle.index) }

@@ -92,6 +92,12 @@ struct MetricsPage {
         for attachment in xdp.attachments { page.sample("relayd_xdp_attachment", [("at", attachment)], 1 as UInt64) }
         page.single("relayd_xdp_routes", .gauge, "Channel bindings in the kernel.", UInt64(xdp.routes))
         page.single(
+            "relayd_xdp_waiting_routes", .gauge, "Channel bindings that wait for room there, on the slow path.",
+            UInt64(xdp.waitingRoutes))
+        page.single(
+            "relayd_xdp_lapsed_routes", .gauge, "Channel bindings there whose lease is over, on the slow path.",
+            UInt64(xdp.lapsedRoutes))
+        page.single(
             "relayd_xdp_refused_routes_total", .counter, "Channel bindings without room there, left to the slow path.",
             xdp.refusedRoutes)
         let figures: [(name: String, help: String, path: KeyPath<FrameCount, UInt64>)] = [

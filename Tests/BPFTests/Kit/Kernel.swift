@@ -41,8 +41,11 @@ final class Kernel {
         return 0
     }()
 
-    init(routes: Int = 1024, flags: UInt32 = 0, relayPorts: ClosedRange<UInt16> = 49152...65535) throws {
-        program = try XDPProgram(sizes: XDPProgram.Sizes(routes: routes))
+    init(
+        routes: Int = 1024, flags: UInt32 = 0, relayPorts: ClosedRange<UInt16> = 49152...65535, elf: [UInt8]? = nil
+    ) throws {
+        let sizes = XDPProgram.Sizes(routes: routes)
+        program = try elf.map { try XDPProgram(sizes: sizes, elf: $0) } ?? XDPProgram(sizes: sizes)
         table = SlotTable(program.entries, count: program.sizes.slots, seed: Self.seed)
         if Self.otherInterface != 0 { _ = program.addDevice(Self.otherInterface) }
         var settings = relay_settings()

@@ -1,0 +1,67 @@
+import CBPF
+import RelayWorker
+import STUN
+import Synchronization
+
+/// What the monitor's thread does: the kernel's routes, neighbours, links and addresses change, and the program follows.
+extension XDPSession {
+    /// Looks ways up again that a change may concern; nil: all of them.
+    func followChange(of neighbours: Set<IPAddress>?, _ finder: WayFinder) {
+        let ways = state.withLock { $0.table?.waysConcerned(by: neighbours) ?? [] }
+        for way in ways {
+            let found = finder.find(way)
+            state.withLock { $0.table?.update(way, found) }
+        }
+    }
+
+    /// Reads interfaces and addresses again. The program goes to interfaces that carry an address of the relay by now,
+    /// unless the interfaces were named.
+    func followInterfaces(_ finder: inout WayFinder) {
+        var attached = state.withLock { $0.attachments.map(\.interface.index) }
+        if options.interfaces.isEmpty { attached += attachToNewcomers(beside: attached) }
+        let surroundings = Surroundings.read(attachedTo: attached)
+        guard surroundings != finder.surroundings else { return }
+        if surroundings.interfaces != finder.surroundings.interfaces { configure(surroundings) }
+        finder.surroundings = surroundings
+        state.withLock { $0.table?.finder.surroundings = surroundings }
+    }
+
+    /// An interface that refuses the program is served by the slow path.
+    private func attachToNewcomers(beside attached: [UInt32]) -> [UInt32] {
+        let newcomers = NetworkInterface.carrying(options.addresses).filter { !attached.contains($0.index) }
+        return newcomers.compactMap { interface in
+            guard (try? InterfaceChoice.check(interface, options)) != nil,
+                let attachment = try? Attachment(program, to: interface, options.mode)
+            else { return nil }
+            let isRunning = state.withLock { state in
+                if state.table != nil { state.attachments.append(attachment) }
+                return state.table != nil
+            }
+            if !isRunning { attachment.detach(program) }
+            return isRunning ? interface.index : nil
+        }
+    }
+
+    /// Looks whether the program is still where it was attached to.
+    func checkAttachments() {
+        let attachments = state.withLock { $0.attachments }
+        guard let fault = attachments.lazy.compactMap({ $0.fault(self.program) }).first else { return }
+        state.withLock { $0.failure = $0.failure ?? fault }
+    }
+
+    /// Lets memory be used again that no program looks at any more.
+    func recycle() {
+        let quarantine = state.withLock { $0.table?.takeQuarantine() }
+        guard let quarantine, !quarantine.isEmpty else { return }
+        // Where the kernel refuses to say, the memory stays unused: the routes that lack it take the slow path.
+        guard cbpf_wait_for_readers() == 0 else { return }
+        state.withLock { $0.table?.sweep(quarantine) }
+    }
+
+    /// Sets the clock of leases again, and has the kernel check the neighbours in use.
+    func refresh(_ finder: WayFinder) {
+        if let clock = try? LeaseClock.read(program) { state.withLock { $0.table?.clock = clock } }
+        let neighbours = state.withLock { $0.table?.neighbours ?? [] }
+        for neighbour in neighbours { finder.use(neighbour.address, on: neighbour.interfaceIndex) }
+    }
+}

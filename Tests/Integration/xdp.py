@@ -1,0 +1,72 @@
+"""What the tests of the XDP plane share: its counters, and clients whose datagrams the kernel carries."""
+
+import re
+import time
+import urllib.error
+import urllib.request
+
+from peer import EchoPeer
+from relay import Relay
+from turn_client import TurnClient
+
+CHANNEL = 0x4000
+PORT = 3478
+
+
+def may_load_programs() -> bool:
+    with open("/proc/self/uid_map") as file:
+        return file.read().split() == ["0", "0", "4294967295"]
+
+
+def metrics(relay: Relay) -> dict[str, float]:
+    with relay.namespace:
+        page = read_page()
+    return {name: float(value) for name, value in re.findall(r"^([^#\s].*) (\S+)$", page, re.MULTILINE)}
+
+
+def read_page() -> str:
+    for attempt in range(100):
+        try:
+            return urllib.request.urlopen("http://127.0.0.1:9090/metrics", timeout=5).read().decode()
+        except urllib.error.URLError:
+            time.sleep(0.02)  # datagrams are answered a little before HTTP is
+    raise AssertionError("/metrics does not answer")
+
+
+def frames(relay: Relay, verdict: str, reason: str = "") -> int:
+    return int(sum(value for name, value in metrics(relay).items()
+                   if name.startswith("relayd_xdp_frames_total") and f'verdict="{verdict}"' in name
+                   and f'reason="{reason}' in name))
+
+
+def client_of(wires, family=4, number=0) -> TurnClient:
+    return TurnClient((wires.RELAY_LISTENERS[family], PORT), bind=wires.CLIENTS[family][number], namespace=wires.clients)
+
+
+def echo(client: TurnClient, payload: bytes, channel=CHANNEL) -> None:
+    """To an echoing peer and back; the channel must be bound to it."""
+    client.send_channel(channel, payload)
+    assert client.receive_channel() == (channel, payload)
+
+
+def echo_until_in_kernel(relay: Relay, client: TurnClient, channel=CHANNEL) -> None:
+    """Exchanges datagrams until both directions are the kernel's: it must first know the neighbours."""
+    for _ in range(100):
+        before = frames(relay, "forward")
+        echo(client, b"warm", channel)
+        if frames(relay, "forward") == before + 2:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"the kernel does not relay: {metrics(relay)}\n{relay.log()}")
+
+
+def eventually(holds, seconds=5.0) -> None:
+    """Waits until a condition holds that must come to hold by itself."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to hold"
+        time.sleep(0.02)
+
+
+def echoing_peer(wires, family=4) -> EchoPeer:
+    return EchoPeer(wires.PEERS[family], wires.peers)
