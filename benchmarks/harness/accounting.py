@@ -12,6 +12,7 @@ TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 class Sample:
     wall_ns: int
     task_ns: int           # run time of all threads: exact
+    receive_ns: int        # run time of the kernel threads that receive for the server: exact
     user_ticks: int        # utime and stime: sampled by the tick, good for their proportion only
     system_ticks: int
     cpu_busy_ticks: int    # of the server's CPU: everything that is neither idle nor stolen
@@ -20,13 +21,16 @@ class Sample:
     receive_drops: int     # UDP datagrams that found a full socket buffer, in the server's namespace
 
 
-def sample(pid: int, cpu: int) -> Sample:
+def run_time_ns(pid: int) -> int:
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())
+
+
+def sample(pid: int, cpu: int, receivers: list[int]) -> Sample:
     stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    run_time = sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())
     cpus = {line.split()[0]: [int(v) for v in line.split()[1:]] for line in Path("/proc/stat").read_text().splitlines()
             if line.startswith("cpu")}
     user, nice, system, _idle, _iowait, irq, softirq, steal = cpus[f"cpu{cpu}"][:8]
-    return Sample(time.monotonic_ns(), run_time, int(stat[11]), int(stat[12]), user + nice + system + irq + softirq,
+    return Sample(time.monotonic_ns(), run_time_ns(pid), sum(map(run_time_ns, receivers)), int(stat[11]), int(stat[12]), user + nice + system + irq + softirq,
                   steal, cpus["cpu"][7], _receive_drops(pid))
 
 
@@ -41,6 +45,7 @@ class Spent:
 
     seconds: float
     task_ns: int
+    receive_ns: int
     user_share: float       # of the task's time; 0 when nothing was sampled
     cpu_busy_ns: int
     foreign_share: float    # of the server's CPU: busy with neither the server nor idling; a little is softirq
@@ -53,7 +58,7 @@ class Spent:
         user, system = b.user_ticks - a.user_ticks, b.system_ticks - a.system_ticks
         steal = max(b.cpu_steal_ticks - a.cpu_steal_ticks, b.machine_steal_ticks - a.machine_steal_ticks)
         task, busy = b.task_ns - a.task_ns, (b.cpu_busy_ticks - a.cpu_busy_ticks) * TICK_NS
-        return Spent(wall / 1e9, task, user / (user + system) if user + system else 0.0, busy,
+        return Spent(wall / 1e9, task, b.receive_ns - a.receive_ns, user / (user + system) if user + system else 0.0, busy,
                      max(0.0, (busy - task) / wall), steal * TICK_NS / wall, b.receive_drops - a.receive_drops)
 
 
