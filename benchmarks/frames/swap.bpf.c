@@ -46,4 +46,29 @@ int swap_redirect(struct xdp_md *ctx) { return swap(ctx) ? bpf_redirect(ctx->ing
 SEC("xdp")
 int drop(struct xdp_md *ctx) { return swap(ctx) ? XDP_DROP : XDP_PASS; }
 
+// Relays that do wrong, by which the generator's checks are checked: one byte of the payload, and another destination.
+SEC("xdp")
+int swap_corrupt(struct xdp_md *ctx)
+{
+    if (!swap(ctx))
+        return XDP_PASS;
+    __u8 *byte = (void *)(long)ctx->data + 120;
+    if ((void *)(byte + 1) > (void *)(long)ctx->data_end)
+        return XDP_DROP;
+    *byte = 0xA5;
+    return XDP_TX;
+}
+
+SEC("xdp")
+int swap_misdeliver(struct xdp_md *ctx)
+{
+    if (!swap(ctx))
+        return XDP_PASS;
+    struct iphdr *ip = (void *)(long)ctx->data + sizeof(struct ethhdr);
+    if ((void *)(ip + 1) > (void *)(long)ctx->data_end)
+        return XDP_DROP;
+    ip->daddr ^= bpf_htonl(2);
+    return XDP_TX;
+}
+
 char license_text[] SEC("license") = "GPL";

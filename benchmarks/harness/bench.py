@@ -20,6 +20,14 @@ IDLE_SHARE = 0.1
 ATTEMPTS = 4
 
 
+class Misbehaviour(RuntimeError):
+    """A server delivered what it should not have: its figures are worth nothing."""
+
+    def __init__(self, server: str, what: str, trial: Trial):
+        super().__init__(f"{server}, {what}: {trial.corrupted} datagrams corrupted, {trial.misdelivered} misdelivered")
+        self.trial = trial
+
+
 @dataclass(frozen=True)
 class Measured:
     trial: Trial
@@ -43,6 +51,11 @@ class Measured:
             return self.task_ns_per_datagram + self.receive_ns_per_datagram
         return self.spent.cpu_busy_ns / max(1, self.trial.received)
 
+    @property
+    def other_ns_per_datagram(self) -> float:
+        """What all CPUs did besides, without the generator: to a tick's precision. 0 where nothing else ran."""
+        return self.spent.other_ns / max(1, self.trial.received)
+
 
 class Bench:
     """A server and a generator, both pinned; ended with the `with` block."""
@@ -64,7 +77,7 @@ class Bench:
 
     def sample(self) -> accounting.Sample:
         self.running.check()
-        return accounting.sample(self.running.pid, SERVER_CPU, self.net.receivers)
+        return accounting.sample(self.running.pid, SERVER_CPU, self.net.receivers, self.generator.process.pid)
 
     def prepare(self, cell: Cell) -> None:
         self.generator.prepare(self.server, cell)
@@ -79,8 +92,7 @@ class Bench:
             trial = run()
             measured = Measured(trial, accounting.Spent.between(before, self.sample()))
             if trial.corrupted or trial.misdelivered:
-                raise RuntimeError(f"{self.server.name}, {what}: {trial.corrupted} datagrams corrupted,"
-                                   f" {trial.misdelivered} misdelivered")
+                raise Misbehaviour(self.server.name, what, trial)
             if measured.spent.steal_share < STEAL_LIMIT and not is_disturbed(measured.spent):
                 break
         return measured

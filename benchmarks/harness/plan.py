@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 
-from . import calls, chain, growth, means, search, stages, topology
+from . import calls, chain, check, growth, means, search, stages, topology
 from .bench import Bench
 from .cells import BASE, Cell
 from .progress import Step
 
-PARTS = ("chain", "start", "means", "cells", "calls", "stages", "growth")
+PARTS = ("check", "chain", "start", "means", "cells", "calls", "stages", "growth")
 # What `make bench` does not take the time for.
 ONLY_ON_DEMAND = ("growth",)
-CHAIN_SERVERS = ("reference-xdp", "reference-xdp-redirect", "relayd-xdp", "relayd-xdp-io-uring")
+# Rounds of the base cell beyond those of all: most is concluded from it.
+BASE_ROUNDS = 2
+CHAIN_SERVERS = ("reference-xdp-drop", "reference-xdp", "reference-xdp-redirect", "relayd-xdp", "relayd-xdp-io-uring")
 GROWTH_SESSIONS = (10, 10_000)
 # With few sessions a full batch holds several datagrams of each: sizes that differ keep them apart, or GSO would make
 # few sessions cheaper than the code is.
@@ -49,14 +51,18 @@ def measure_growth(server_of: Callable, direction: str, rate: float, sessions: i
 
 def _cells(subjects: dict, given) -> list[Step]:
     steps = []
-    seconds = 14 * given.seconds + 3
-    for turn in range(given.rounds):
+    seconds = 16 * given.seconds + 2
+    extra = 0 if given.quick else BASE_ROUNDS
+    for turn in range(given.rounds + extra):
         for cell in given.cells:
+            if turn >= given.rounds and cell != BASE:
+                continue
             # The order turns from round to round: nobody is always first after a pause.
             order = list(subjects.items())
             order = order[turn % len(order):] + order[:turn % len(order)]
             for name, server_of in order:
-                if cell.suits(server_of()) and (cell == BASE or server_of().relays):
+                server = server_of()
+                if cell.suits(server) and not server.drops and (server.relays or cell == BASE):
                     steps.append(Step(("cell", cell.name, name, str(turn)),
                                       lambda s=server_of, c=cell: measure_cell(s, c, given), seconds))
     return steps
@@ -77,6 +83,7 @@ def steps(subjects: dict, given) -> list[Step]:
     """All steps of a run. subjects: functions that make a Server, by name."""
     relays = {name: of for name, of in subjects.items() if of().relays}
     made = {
+        "check": [Step(("check",), check.check, 3)],
         "chain": [Step(("chain", name, str(turn)), lambda s=of: chain.chain(s, given.seconds).as_json(),
                        given.seconds + 2)
                   for turn in range(given.rounds + 1) for name, of in subjects.items() if name in CHAIN_SERVERS],

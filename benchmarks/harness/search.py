@@ -24,6 +24,7 @@ class Found:
     task_ns: float          # of the server's threads, at the largest rate
     receive_ns: float       # of its receive path, an XDP program included, where that is a thread of its own
     cpu_ns: float           # all that the relay costs the machine, at the largest rate
+    other_ns: float         # what the machine did besides, generator not included; to a tick's precision
     user_share: float
     overload_offered: float
     overload_delivered: float
@@ -72,7 +73,7 @@ def largest_rate(bench: Bench, cell: Cell, seconds: float, precision: float) -> 
     best = bench.drive(cell, low, seconds * 2)
     counted = [low_measured.spent, over.spent, best.spent]
     return Found(low, limited, best.task_ns_per_datagram, best.receive_ns_per_datagram, best.cpu_ns_per_datagram,
-                 best.spent.user_share, over.trial.offered_rate, over.trial.delivered_rate, over.task_ns_per_datagram,
+                 best.other_ns_per_datagram, best.spent.user_share, over.trial.offered_rate, over.trial.delivered_rate, over.task_ns_per_datagram,
                  _half(bench, cell, low, seconds), max(s.steal_share for s in counted),
                  max(s.foreign_share for s in counted))
 
@@ -88,7 +89,7 @@ def _limited(bench: Bench, cell: Cell, flooded: Measured, seconds: float) -> Fou
     best = bench.drive(cell, 0, seconds * 2)
     rate = best.trial.delivered_rate
     return Found(rate, True, best.task_ns_per_datagram, best.receive_ns_per_datagram, best.cpu_ns_per_datagram,
-                 best.spent.user_share, best.trial.offered_rate, rate, best.task_ns_per_datagram,
+                 best.other_ns_per_datagram, best.spent.user_share, best.trial.offered_rate, rate, best.task_ns_per_datagram,
                  _half(bench, cell, rate, seconds), max(flooded.spent.steal_share, best.spent.steal_share),
                  0.0)
 

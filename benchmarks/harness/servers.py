@@ -34,6 +34,7 @@ class Server:
     directions: tuple[str, ...] = DIRECTIONS
     nics: int = 2
     echoes: bool = False        # sends back what it gets and knows no sessions
+    drops: bool = False         # counts what arrives there: nothing comes back
     relays: bool = True         # a TURN server, with start, memory and setups to measure
 
     @property
@@ -82,7 +83,7 @@ def reference(relay: str = topology.SERVER_ADDRESS, *options: str) -> Server:
 def swap(relay: str = topology.SERVER_ADDRESS, program: str = "swap_transmit") -> Server:
     command = (str(OUT / "reference-xdp"), str(OUT / "swap.bpf.o"), program, "relay0")
     return Server(f"reference-xdp-{program}", command, "of this repository", ("frames",), ("up",), nics=1, echoes=True,
-                  relays=False)
+                  drops=program == "drop", relays=False)
 
 
 def relayd(relay: str = topology.SERVER_ADDRESS, *options: str, plane: str = "socket", workers: int = 1,
@@ -113,6 +114,7 @@ BY_NAME = {
     "reference-no-gso": lambda relay=topology.SERVER_ADDRESS: reference(relay, "--no-gro", "--no-gso"),
     "reference-connected": lambda relay=topology.SERVER_ADDRESS: reference(relay, "--connected"),
     "reference-xdp": swap,
+    "reference-xdp-drop": lambda relay=topology.SERVER_ADDRESS: swap(relay, "drop"),
     "reference-xdp-redirect": lambda relay=topology.SERVER_ADDRESS: swap(relay, "swap_redirect"),
     "relayd-before": lambda relay=topology.SERVER_ADDRESS: relayd(
         relay, variable="RELAYD_BEFORE", name="relayd-before"),

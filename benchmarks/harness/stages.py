@@ -6,38 +6,41 @@ import subprocess
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from . import topology
-from .bench import Bench
+from .bench import SERVER_CPU, Bench
 from .cells import BASE
 from .programs import OUT
 
 SAMPLES_A_SECOND = 4000
 PERF_START_SECONDS = 0.5
-SYMBOLS_SHOWN = 10
+SYMBOL_SHARE = 0.002
 # Stage by the first pattern that a symbol matches; what matches none is "other kernel work".
 STAGES = (
-    ("relay program", r"bpf_prog_\w+_(relay|swap)\w*|^bpf_(xdp_adjust|xdp_redirect|map_lookup|fib)|htab_map|array_map"
-                      r"|bpf_dispatcher|bpf_test|percpu_array"),
-    ("count and drop at the far end", r"bpf_prog_\w+_(sink|generate)\w*"),
-    ("send: frames to the link", r"dev_map|bq_|xdp_do_|xdp_convert|veth_xdp_(xmit|flush|tx|get)|veth_ndo_xdp|xdp_return"
-                                 r"|__xdp_return|xdp_update_frame"),
-    ("send: packet out of the stack", r"veth_xmit|dev_queue_xmit|dev_hard_start|__dev_|sch_|qdisc|validate_xmit|skb_csum"
-                                      r"|csum_partial|skb_checksum|neigh|packet_|dev_direct|netif_skb_features|eth_"),
-    ("send: sockets, UDP and IP", r"sendm?msg|sock_alloc_send|alloc_skb|sendto|udp_send|udp_push|ip_make|ip_append|ip_send|ip_output"
-                                  r"|ip_finish|ip_route|fib_|ip_local_out|__ip_|ip_setup|sk_dst|sock_w|skb_set_owner|udp4_hwcsum"
-                                  r"|raw_|import_iovec|copy_from|_copy_from|ip_copy|ip_generic|sock_wfree|move_addr_to_k"),
-    ("receive: sockets and poll", r"recvm?msg|recvfrom|udp_recv|skb_recv|__skb_(try_)?recv|skb_copy_datagram|copy_to|_copy_to"
-                                  r"|sock_recv|udp_read|simple_copy|epoll|ep_|poll|skb_consume_udp|move_addr_to_u|put_cmsg|inet_recv"
-                                  r"|udp_rmem|udp_skb_destructor|first_packet_length|__check_object|fd(get|put)|fget|fput|sockfd"),
-    ("receive: stack to the socket", r"udp|ip_rcv|ip_local_deliver|ip_protocol|__netif_receive|netif_receive|napi_|gro|dev_gro"
-                                     r"|inet_gro|sock_def_read|sk_filter|__sock_queue|build_skb|nf_|tcp_v4_early|ip_list|skb_list|"
-                                     r"ip_sublist|eth_type"),
-    ("receive: frames from the link", r"veth|ptr_ring|xdp_|page_pool"),
-    ("memory of packets", r"kmem_|slab|skb_|kfree|__kfree|kmalloc|___slab|page_frag|alloc_pages|free_|__free|get_page|put_page"
-                          r"|sk_mem|__sk_mem|napi_skb|memset|memcpy|rmqueue|prep_new"),
-    ("system calls and scheduling", r"syscall|entry_|sched|wake|ttwu|switch|enqueue|dequeue|update_|pick_|rcu|lock|softirq|irq"
-                                    r"|preempt|kthread|timer|ktime|read_hpet|native_|x64_sys|do_syscall|__x64|exit_to_user|finish_task"),
+    ("the relay's XDP program", r"^bpf_prog_\w+_(relay|swap)|^bpf_(xdp_adjust|xdp_redirect|fib)|^bpf_dispatcher"),
+    ("the counting program at the far end", r"^bpf_prog_\w+_sink"),
+    ("other BPF programs of this host", r"bpf_prog|htab_map|^lookup_nulls|bpf_probe|copy_from_kernel_nofault"),
+    ("veth: taking frames, at both ends", r"^veth_(poll|xdp_rcv)|ptr_ring|page_pool|^skb_pp_cow|^xdp_(build|init|prepare)"
+                                          r"|__xdp_build_skb|^net_rx_action|__napi_poll"),
+    ("XDP: sending frames", r"dev_map|dev_hash_map|^bq_|^xdp_|^__xdp|^veth_ndo|^veth_xdp_xmit|^veth_xdp_(flush|tx|get)"
+                            r"|^__dev_flush"),
+    ("waking and switching threads", r"^(__)?schedule|^sched_|^__sched|wake|ttwu|switch|enqueue_(task|entity)|dequeue|update_(curr|load|rq)|pick_|^psi_"
+                                     r"|napi_threaded|kthread|^_raw_spin_unlock_irqrestore|pv_queued|^native_|^rt_|cpuacct|"
+                                     r"avg_|select_task|resched|^finish_"),
+    ("receive: stack to the socket", r"^ip_(rcv|local_deliver|protocol|list|sublist|route_input)|^fib_validate|netif_receive"
+                                     r"|^napi_|gro_|_gro|^udp4?_(lib_|queue|unicast|ehash|v4_early)|__udp(4_lib|_enqueue)"
+                                     r"|^sock_def_read|^sk_filter|build_skb|^nf_|^raw_local|reuseport|^__inet_lookup|^eth_type"
+                                     r"|napi_schedule"),
+    ("receive: poll and system calls of sockets", r"recv|epoll|^ep_|poll|copy_to|^sock_recv|^skb_consume_udp|^move_addr_to_user"
+                                                  r"|put_cmsg|^udp_(rmem|read|skb)|first_packet_length|check_object"),
+    ("send: system calls, UDP, IP and routes", r"send|^ip_|^__ip_|^udp|^raw_|fib_|xfrm|^ipv4|copy_from|iovec|^dst_|sock_w"
+                                               r"|sock_alloc|alloc_skb|^move_addr_to_kernel|siphash|copy_iovec|copy_msghdr"),
+    ("send: device queue to the link", r"veth_xmit|dev_(queue|hard|forward)|^__dev|^validate_xmit|netif_skb|csum|neigh|packet_"
+                                       r"|^passthru|qdisc|^sch_"),
+    ("memory of packets", r"kmem_|slab|^skb_|^sk_skb|free|kmalloc|page|^__sk_mem|^sk_mem|mem(set|cpy|move)|rmqueue"),
+    ("entering the kernel, locks, timers", r"syscall|entry_|rcu|lock|softirq|irq|preempt|timer|ktime|tsc|x64|exit_to_user|fd(get|put)"
+                                           r"|^f(get|put)|security|bh_"),
 )
 
 
@@ -47,7 +50,7 @@ class Stages:
     total_ns: float                 # a datagram: threads and receive path
     samples: int                    # how many the shares rest on
     stages: dict[str, float]        # nanoseconds a datagram
-    symbols: list[tuple[str, str, float]]   # the dearest: stage, name, nanoseconds
+    symbols: list[tuple[str, str, float]]   # stage, name, nanoseconds: those of a five-hundredth and more
 
     def as_json(self) -> dict:
         return asdict(self)
@@ -79,17 +82,18 @@ def stages(server_of, seconds: float) -> Stages:
         counted[stage_of(symbol, in_kernel)] += n
     each = total / max(1, samples.total())
     dearest = [(stage_of(symbol, in_kernel), symbol, n * each)
-               for (in_kernel, symbol), n in samples.most_common(SYMBOLS_SHOWN)]
+               for (in_kernel, symbol), n in samples.most_common() if n >= SYMBOL_SHARE * samples.total()]
     return Stages(measured.trial.delivered_rate, total, samples.total(),
                   {stage: n * each for stage, n in counted.most_common()}, dearest)
 
 
 def _sampled(bench: Bench, net: topology.Topology, rate: float, seconds: float):
+    """Samples both CPUs whole, which disturbs less than following threads that switch often, and keeps those threads'."""
     data = OUT / "stages.data"
-    tasks = ",".join(map(str, [bench.running.pid, *net.receivers]))
+    cpus = f"{topology.LOAD_CPU},{SERVER_CPU}"
     # As urgent as what it watches, and started before it.
     perf = subprocess.Popen(
-        ["nice", "-n", "-20", "perf", "record", "-q", "-e", "cpu-clock", "-F", str(SAMPLES_A_SECOND), "-p", tasks, "-o",
+        ["nice", "-n", "-20", "perf", "record", "-q", "-e", "cpu-clock", "-F", str(SAMPLES_A_SECOND), "-C", cpus, "-o",
          str(data), "--", "sleep", str(seconds + PERF_START_SECONDS)],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -100,13 +104,21 @@ def _sampled(bench: Bench, net: topology.Topology, rate: float, seconds: float):
         if perf.poll() is None:
             perf.kill()
             perf.wait()
-    done = subprocess.run(["perf", "script", "-i", str(data), "-F", "ip,sym,dso"], capture_output=True, text=True,
+    tasks = {int(task.name) for pid in (bench.running.pid, *net.receivers) for task in Path(f"/proc/{pid}/task").iterdir()}
+    return _count(data, tasks), measured
+
+
+def _count(data: Path, tasks: set[int]) -> Counter:
+    """Samples of these threads by (in the kernel, symbol)."""
+    done = subprocess.run(["perf", "script", "-i", str(data), "-F", "tid,ip,sym,dso"], capture_output=True, text=True,
                           timeout=120)
     data.unlink(missing_ok=True)
     counts: Counter = Counter()
     for line in done.stdout.splitlines():
-        address, _, rest = line.strip().partition(" ")
+        task, _, rest = line.strip().partition(" ")
+        address, _, rest = rest.strip().partition(" ")
         symbol, _, binary = rest.rpartition(" (")
-        if binary:
-            counts["kernel" in binary or "bpf_prog" in symbol or int(address, 16) >> 47 != 0, symbol] += 1
-    return counts, measured
+        if binary and int(task) in tasks:
+            in_kernel = "kernel" in binary or "bpf_prog" in symbol or int(address, 16) >> 47 != 0
+            counts[in_kernel, symbol] += 1
+    return counts

@@ -37,9 +37,10 @@ class Figures:
         values = [figure[field] for figure in self.rounds(cell, server).values()]
         return median(values) if values else None
 
-    def ratio(self, first: dict[str, dict], second: dict[str, dict], field: str) -> str:
+    def ratio(self, first: dict[str, dict], second: dict[str, dict], field: str, second_field: str = "") -> str:
         """Of single rounds, what two servers did within a minute of each other; then the median, and the extremes."""
-        pairs = [first[turn][field] / second[turn][field] for turn in first if turn in second and second[turn][field]]
+        below = second_field or field
+        pairs = [first[turn][field] / second[turn][below] for turn in first if turn in second and second[turn][below]]
         if not pairs:
             return "–"
         spread = f" ({_short(min(pairs))} to {_short(max(pairs))})" if len(pairs) > 1 else ""

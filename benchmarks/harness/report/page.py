@@ -24,7 +24,7 @@ def write(path: Path, records: Records) -> None:
     calls = sections.calls(f)
     parts = [head(f), sections.goals(f), sections.ratios(f), shown, sections.cells(f), sections.chain(f), calls,
              drawn.get("calls", "") if calls else "", sections.means(f), scale.stages(f), scale.prediction(f),
-             sections.growth(f), extra.costs(), extra.micro(), sections.errors(f), method(f)]
+             sections.growth(f), sections.check(f), extra.costs(), extra.micro(), sections.errors(f), method(f)]
     path.write_text("\n".join(part for part in parts if part))
 
 

@@ -19,8 +19,11 @@ def goals(f: Figures) -> str:
         for coturn in (name for name in f.servers if name.startswith("coturn")):
             found = f.cell_ratio(BASE.name, xdp, coturn, "cpu_ns")
             if found != "–":
-                rows.append([f"CPU a relayed datagram, {xdp} / {coturn}", found, "0.083 (1/12)",
-                             f"`{COMMAND} --parts cells --cells {BASE.name} --servers {coturn},{xdp}`"])
+                command = f"`{COMMAND} --parts cells --cells {BASE.name} --servers {coturn},{xdp}`"
+                threads = f.ratio(f.rounds(BASE.name, xdp), f.rounds(BASE.name, coturn), "cpu_ns", "task_ns")
+                rows += [[f"CPU a relayed datagram, {xdp} / {coturn}, both with their receive paths", found,
+                          "0.083 (1/12)", command],
+                         [f"the same, of {coturn} its own threads alone", threads, "", command]]
         found = f.ratio(f.good("chain", xdp), f.good("chain", "reference-xdp"), "ns")
         if found != "–":
             rows.append([f"whole chain, generator to sink, {xdp} / bare swap and transmit", found, "1.4",
@@ -61,7 +64,7 @@ def _notes(found: list[dict]) -> str:
 
 def cells(f: Figures) -> str:
     head = ["cell", "server", "largest rate, kpps", "CPU a datagram, ns", "of it its threads", "of it receiving",
-            "1.5 times as much: offered, delivered", "latency at half, us: p50, p99, p99.9", "notes"]
+            "rest of the machine, ns", "1.5 times as much: offered, delivered", "latency at half, us: p50, p99, p99.9", "notes"]
     rows = []
     for cell in f.cells:
         for name in f.servers:
@@ -71,15 +74,15 @@ def cells(f: Figures) -> str:
             late = [one["half_latency_us"] for one in found if one["half_latency_us"]]
             rows.append([
                 cell, name, f"{median(o['rate'] for o in found) / 1e3:.1f}",
-                *(f"{median(o[field] for o in found):.0f}" for field in ("cpu_ns", "task_ns", "receive_ns")),
+                *(f"{median(o[field] for o in found):.0f}" for field in ("cpu_ns", "task_ns", "receive_ns", "other_ns")),
                 ", ".join(f"{median(o[field] / o['rate'] for o in found):.2f}"
                           for field in ("overload_offered", "overload_delivered")),
                 ", ".join(f"{median(one[p] for one in late):.0f}" for p in ("p50", "p99", "p999")) if late else "–",
                 _notes(found)])
     if not rows:
         return ""
-    return ("## Rates, CPU, latency\n\nLargest rate with less than 0.1 % loss; what the relay costs the machine at that rate; "
-            "what becomes of 1.5 times as much (or what the generator can), as shares of the largest rate; one-way latency "
+    return ("## Rates, CPU, latency\n\nLargest rate with less than 0.1 % loss; what the relay costs the machine at that rate, and what the machine did besides, the generator "
+            "not counted; what becomes of 1.5 times as much (or what the generator can), as shares of the largest rate; one-way latency "
             "at half of it.\n\n" + table(head, rows) + "\n" + repeat("--parts cells --servers SERVERS --cells CELLS"))
 
 
@@ -94,7 +97,7 @@ def chain(f: Figures) -> str:
     if not rows:
         return ""
     return ("## The whole chain on one CPU\n\nGenerate, receive, relay, transmit, check and count, one after the other, "
-            "saturated, 64 sessions of 172 bytes.\n\n"
+            "saturated, 64 sessions of 172 bytes. `reference-xdp-drop` is what generating and receiving cost by themselves.\n\n"
             + table(["relay", "kpps", "ns a datagram, all of it", "of swap and transmit", "loss"], rows) + "\n"
             + repeat("--parts chain"))
 
@@ -142,6 +145,17 @@ def growth(f: Figures) -> str:
     if not rows:
         return ""
     return "## Growth with sessions\n\n" + table(head, rows) + "\n" + repeat("--parts growth")
+
+
+def check(f: Figures) -> str:
+    found = f.one("check")
+    if not found:
+        return ""
+    lines = [f"- {name}: {one['caught']:,} of {one['offered']:,} datagrams were {one['fault']}"
+             for name, one in found.items()]
+    return ("## Whether wrong relays are noticed\n\nTwo relays that do wrong on purpose, before all else: every head of a "
+            "payload is checked, and one payload of sixteen to its last byte.\n\n" + "\n".join(lines) + "\n\n"
+            + repeat("--parts check"))
 
 
 def errors(f: Figures) -> str:
