@@ -81,6 +81,7 @@ def largest_rate(bench: Bench, cell: Cell, seconds: float, precision: float) -> 
 def _half(bench: Bench, cell: Cell, rate: float, seconds: float) -> dict:
     if cell.link != "frames":
         return {}
+    bench.make_urgent()
     return bench.drive(cell, rate / 2, seconds * 2, stamps=True).trial.latency_us
 
 

@@ -56,7 +56,7 @@ def payloads(f: Figures) -> str | None:
 
 
 def calls(f: Figures) -> str | None:
-    rows = [svg.Bar(f"{shape} {server}", one["calls"], ("≥ " if one["at_most_of_bench"] else "") + f"{one['calls']:,}")
+    rows = [svg.Bar(f"{shape} {server}", one["calls"], ("≥ " if one["generator_limited"] else "") + f"{one['calls']:,}")
             for shape in SHAPES for server, one in f.good("calls", shape).items()]
     return svg.bars("Calls at once with p99 at most 5 ms", rows, True) if rows else None
 

@@ -126,7 +126,7 @@ def calls(f: Figures) -> str:
     for name, shape in SHAPES.items():
         for server, one in f.good("calls", name).items():
             late = one["latency_us"]
-            rows.append([name, server, f"{'at least ' if one['at_most_of_bench'] else ''}{one['calls']:,}",
+            rows.append([name, server, f"{'at least ' if one['generator_limited'] else ''}{one['calls']:,}",
                          f"{one['rate'] / 1e3:.0f}", f"{late['p50']:.0f}, {late['p99']:.0f}, {late['p999']:.0f}",
                          f"{one['cpu_ns']:.0f}"])
     if not rows:
