@@ -105,10 +105,14 @@ class Bench:
         return measured
 
 
+def is_loaded(spent: accounting.Spent) -> bool:
+    """Whether the server's own threads needed their CPU."""
+    return spent.task_ns > IDLE_SHARE * spent.seconds * 1e9
+
+
 def is_disturbed(spent: accounting.Spent) -> bool:
     """Whether other programs took much of a CPU that the server needed."""
-    needed = spent.task_ns > IDLE_SHARE * spent.seconds * 1e9
-    return needed and spent.foreign_share >= FOREIGN_LIMIT
+    return is_loaded(spent) and spent.foreign_share >= FOREIGN_LIMIT
 
 
 def median(values) -> float:

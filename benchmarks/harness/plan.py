@@ -10,8 +10,6 @@ from .progress import Step
 PARTS = ("check", "chain", "start", "means", "cells", "calls", "stages", "growth")
 # What `make bench` does not take the time for.
 ONLY_ON_DEMAND = ("growth",)
-# Rounds of the base cell beyond those of all: most is concluded from it.
-BASE_ROUNDS = 2
 CHAIN_SERVERS = ("reference-xdp-drop", "reference-xdp", "reference-xdp-redirect", "relayd-xdp", "relayd-xdp-io-uring")
 GROWTH_SESSIONS = (10, 10_000)
 # With few sessions a full batch holds several datagrams of each: sizes that differ keep them apart, or GSO would make
@@ -52,10 +50,10 @@ def measure_growth(server_of: Callable, direction: str, rate: float, sessions: i
 def _cells(subjects: dict, given) -> list[Step]:
     steps = []
     seconds = 16 * given.seconds + 2
-    extra = 0 if given.quick else BASE_ROUNDS
-    for turn in range(given.rounds + extra):
+    for turn in range(max(given.rounds, given.base_rounds)):
         for cell in given.cells:
-            if turn >= given.rounds and cell != BASE:
+            # Most is concluded from the base cell.
+            if turn >= (given.base_rounds if cell == BASE else given.rounds):
                 continue
             # The order turns from round to round: nobody is always first after a pause.
             order = list(subjects.items())
@@ -86,7 +84,7 @@ def steps(subjects: dict, given) -> list[Step]:
         "check": [Step(("check",), check.check, 3)],
         "chain": [Step(("chain", name, str(turn)), lambda s=of: chain.chain(s, given.seconds).as_json(),
                        given.seconds + 2)
-                  for turn in range(given.rounds + 1) for name, of in subjects.items() if name in CHAIN_SERVERS],
+                  for turn in range(max(2, given.base_rounds)) for name, of in subjects.items() if name in CHAIN_SERVERS],
         "start": [Step(("start",), lambda: measure_starts(relays, given), len(relays) * (2 if given.quick else 8))],
         "means": [Step(("means", name), lambda s=of: measure_means(s, given), 4 + given.sessions / 2000)
                   for name, of in relays.items()],

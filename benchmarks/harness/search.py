@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from .bench import Bench, Measured
+from .bench import Bench, Measured, is_loaded
 from .cells import Cell
 
 LOSS_LIMIT = 0.001
@@ -37,15 +37,27 @@ class Found:
         return asdict(self)
 
 
-def holds(bench: Bench, cell: Cell, rate: float, seconds: float) -> tuple[bool, Measured]:
+@dataclass(frozen=True)
+class _Trial:
+    held: bool
+    limited: bool       # the generator offered less than it was asked for, or lost datagrams itself
+    measured: Measured
+
+
+def _try(bench: Bench, cell: Cell, rate: float, seconds: float) -> _Trial:
+    short = None
     for _ in range(TRIALS_A_RATE):
         measured = bench.drive(cell, rate, seconds)
-        if measured.trial.loss < LOSS_LIMIT:
-            return True, measured
-        # A loss this large is no accident: the rate is too much.
-        if measured.trial.loss > 0.05:
+        trial = measured.trial
+        if trial.loss < LOSS_LIMIT:
+            if trial.offered_rate >= rate * OFFERED_SHARE and trial.sink_dropped == 0:
+                return _Trial(True, False, measured)
+            # One pause of the generator is an accident, too.
+            short = measured
+        # A loss this large is none: the rate is too much.
+        elif trial.loss > 0.05:
             break
-    return False, measured
+    return _Trial(short is not None, short is not None, short or measured)
 
 
 def largest_rate(bench: Bench, cell: Cell, seconds: float, precision: float) -> Found:
@@ -54,28 +66,33 @@ def largest_rate(bench: Bench, cell: Cell, seconds: float, precision: float) -> 
     flooded = bench.drive(cell, 0 if cell.link == "frames" else CEILING, seconds)
     if flooded.trial.loss < LOSS_LIMIT and cell.link == "frames":
         return _limited(bench, cell, flooded, seconds)
-    guess = max(flooded.trial.delivered_rate, FLOOR)
-    low, low_measured, high = 0.0, None, CEILING
-    limited, rate = False, guess
-    while low == 0.0 or high / low > 1 + precision:
-        held, measured = holds(bench, cell, rate, seconds)
-        if held:
-            low, low_measured = measured.trial.received / measured.trial.seconds, measured
-            if measured.trial.offered_rate < rate * OFFERED_SHARE or measured.trial.sink_dropped > 0:
-                limited = True
-                break
+    low, low_measured, high, limited = 0.0, None, CEILING, False
+    rate = max(flooded.trial.delivered_rate, FLOOR)
+    while low == 0.0 or (high / low > 1 + precision and not limited):
+        tried = _try(bench, cell, rate, seconds)
+        if tried.held:
+            low, low_measured = tried.measured.trial.received / tried.measured.trial.seconds, tried.measured
+            limited = tried.limited
         else:
             high = rate
             if high < FLOOR:
-                raise RuntimeError(f"{bench.server.name}, {cell.name}: loses at every rate: {measured}")
+                raise RuntimeError(f"{bench.server.name}, {cell.name}: loses at every rate: {tried.measured}")
         rate = _next(low, high)
     over = bench.drive(cell, low * OVERLOAD, seconds * 2)
     best = bench.drive(cell, low, seconds * 2)
-    counted = [low_measured.spent, over.spent, best.spent]
-    return Found(low, limited, best.task_ns_per_datagram, best.receive_ns_per_datagram, best.cpu_ns_per_datagram,
-                 best.other_ns_per_datagram, best.spent.user_share, over.trial.offered_rate, over.trial.delivered_rate, over.task_ns_per_datagram,
-                 _half(bench, cell, low, seconds), max(s.steal_share for s in counted),
-                 max(s.foreign_share for s in counted))
+    return _found(bench, cell, low, limited, best, over, [low_measured, over, best], seconds)
+
+
+def _found(bench: Bench, cell: Cell, rate: float, limited: bool, best: Measured, over: Measured, counted: list[Measured],
+           seconds: float) -> Found:
+    return Found(
+        rate=rate, generator_limited=limited, task_ns=best.task_ns_per_datagram,
+        receive_ns=best.receive_ns_per_datagram, cpu_ns=best.cpu_ns_per_datagram,
+        other_ns=best.other_ns_per_datagram, user_share=best.spent.user_share,
+        overload_offered=over.trial.offered_rate, overload_delivered=over.trial.delivered_rate,
+        overload_task_ns=over.task_ns_per_datagram, half_latency_us=_half(bench, cell, rate, seconds),
+        steal=max(m.spent.steal_share for m in counted),
+        foreign=max(m.spent.foreign_share if is_loaded(m.spent) else 0.0 for m in counted))
 
 
 def _half(bench: Bench, cell: Cell, rate: float, seconds: float) -> dict:
@@ -88,11 +105,7 @@ def _half(bench: Bench, cell: Cell, rate: float, seconds: float) -> dict:
 def _limited(bench: Bench, cell: Cell, flooded: Measured, seconds: float) -> Found:
     """A relay that takes all that its neighbours on the CPU leave time for: generating and receiving end there, too."""
     best = bench.drive(cell, 0, seconds * 2)
-    rate = best.trial.delivered_rate
-    return Found(rate, True, best.task_ns_per_datagram, best.receive_ns_per_datagram, best.cpu_ns_per_datagram,
-                 best.other_ns_per_datagram, best.spent.user_share, best.trial.offered_rate, rate, best.task_ns_per_datagram,
-                 _half(bench, cell, rate, seconds), max(flooded.spent.steal_share, best.spent.steal_share),
-                 0.0)
+    return _found(bench, cell, best.trial.delivered_rate, True, best, best, [flooded, best], seconds)
 
 
 def _next(low: float, high: float) -> float:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..cells import BASE
 from ..progress import Records
 from . import extra, plots, scale, sections
 from .figures import Figures
@@ -35,7 +36,7 @@ def head(f: Figures) -> str:
     command = "make bench BENCH_ARGS=--quick" if h["quick"] else "make bench"
     return (f"# Results\n\n{length}{h['date']}, revision {h['revision']}, by `{command}`. "
             f"{machine['cpus']} x {machine['cpu']}, {machine['memory_bytes'] / 2**30:.0f} GB, Linux {machine['kernel']}, "
-            f"{machine['system']}, {machine['compiler']}. {h['rounds']} interleaved round{'s' if h['rounds'] > 1 else ''}, "
+            f"{machine['system']}, {machine['compiler']}. {h['rounds']} interleaved round{'s' if h['rounds'] > 1 else ''} (of {BASE.name} {h['base_rounds']}), "
             f"trials of {h['seconds']:g} s, rates to {h['precision']:.0%}. Load of the machine at the start: "
             f"{h['load_average']:.1f}.\n\nAbsolute figures of a virtual machine drift by a fifth and more; ratios within a "
             f"round hold better. A cell is DIRECTION/PAYLOAD/BURST/SESSIONS.\n\n{versions}\n")
