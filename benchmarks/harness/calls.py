@@ -82,7 +82,8 @@ def most_calls(bench: Bench, shape: CallShape, seconds: float) -> Calls:
             if high < 4:
                 raise RuntimeError(f"{bench.server.name}, {shape.name}: no {high} calls hold: {tried.measured.trial}")
         calls = _next(low, high)
-    return Calls(low, limited, best.trial.received / best.trial.seconds, best.trial.latency_us, best.cpu_ns_per_datagram)
+    trial = best.trial
+    return Calls(low, limited, trial.received / trial.seconds, trial.latency_us, best.cpu_ns_per_datagram)
 
 
 def _next(low: int, high: int) -> int:

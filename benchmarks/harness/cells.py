@@ -67,4 +67,5 @@ QUICK = [Cell.parse(name) for name in ("up/172/1/64", "up/1200/16/64")]
 
 def matrix() -> list[Cell]:
     """All combinations; one session makes no pair."""
-    return [Cell(*axes) for axes in product(DIRECTIONS, PAYLOADS, BURSTS, SESSIONS) if axes[0] != "pairs" or axes[3] > 1]
+    every = [Cell(*axes) for axes in product(DIRECTIONS, PAYLOADS, BURSTS, SESSIONS)]
+    return [cell for cell in every if cell.direction != "pairs" or cell.sessions > 1]

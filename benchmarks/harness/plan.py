@@ -84,7 +84,8 @@ def steps(subjects: dict, given) -> list[Step]:
         "check": [Step(("check",), check.check, 3)],
         "chain": [Step(("chain", name, str(turn)), lambda s=of: chain.chain(s, given.seconds).as_json(),
                        given.seconds + 2)
-                  for turn in range(max(2, given.base_rounds)) for name, of in subjects.items() if name in CHAIN_SERVERS],
+                  for turn in range(max(2, given.base_rounds))
+                  for name, of in subjects.items() if name in CHAIN_SERVERS],
         "start": [Step(("start",), lambda: measure_starts(relays, given), len(relays) * (2 if given.quick else 8))],
         "means": [Step(("means", name), lambda s=of: measure_means(s, given), 4 + given.sessions / 2000)
                   for name, of in relays.items()],

@@ -83,8 +83,8 @@ def largest_rate(bench: Bench, cell: Cell, seconds: float, precision: float) -> 
     return _found(bench, cell, low, limited, best, over, [low_measured, over, best], seconds)
 
 
-def _found(bench: Bench, cell: Cell, rate: float, limited: bool, best: Measured, over: Measured, counted: list[Measured],
-           seconds: float) -> Found:
+def _found(bench: Bench, cell: Cell, rate: float, limited: bool, best: Measured, over: Measured,
+           counted: list[Measured], seconds: float) -> Found:
     return Found(
         rate=rate, generator_limited=limited, task_ns=best.task_ns_per_datagram,
         receive_ns=best.receive_ns_per_datagram, cpu_ns=best.cpu_ns_per_datagram,

@@ -16,32 +16,42 @@ from .programs import OUT
 SAMPLES_A_SECOND = 4000
 PERF_START_SECONDS = 0.5
 SYMBOL_SHARE = 0.002
-# Stage by the first pattern that a symbol matches; what matches none is "other kernel work".
-STAGES = (
-    ("the relay's XDP program", r"^bpf_prog_\w+_(relay|swap)|^bpf_(xdp_adjust|xdp_redirect|fib)|^bpf_dispatcher"),
-    ("the counting program at the far end", r"^bpf_prog_\w+_sink"),
-    ("other BPF programs of this host", r"bpf_prog|htab_map|^lookup_nulls|bpf_probe|copy_from_kernel_nofault"),
-    ("veth: taking frames, at both ends", r"^veth_(poll|xdp_rcv)|ptr_ring|page_pool|^skb_pp_cow|^xdp_(build|init|prepare)"
-                                          r"|__xdp_build_skb|^net_rx_action|__napi_poll"),
-    ("XDP: sending frames", r"dev_map|dev_hash_map|^bq_|^xdp_|^__xdp|^veth_ndo|^veth_xdp_xmit|^veth_xdp_(flush|tx|get)"
-                            r"|^__dev_flush"),
-    ("waking and switching threads", r"^(__)?schedule|^sched_|^__sched|wake|ttwu|switch|enqueue_(task|entity)|dequeue|update_(curr|load|rq)|pick_|^psi_"
-                                     r"|napi_threaded|kthread|^_raw_spin_unlock_irqrestore|pv_queued|^native_|^rt_|cpuacct|"
-                                     r"avg_|select_task|resched|^finish_"),
-    ("receive: stack to the socket", r"^ip_(rcv|local_deliver|protocol|list|sublist|route_input)|^fib_validate|netif_receive"
-                                     r"|^napi_|gro_|_gro|^udp4?_(lib_|queue|unicast|ehash|v4_early)|__udp(4_lib|_enqueue)"
-                                     r"|^sock_def_read|^sk_filter|build_skb|^nf_|^raw_local|reuseport|^__inet_lookup|^eth_type"
-                                     r"|napi_schedule"),
-    ("receive: poll and system calls of sockets", r"recv|epoll|^ep_|poll|copy_to|^sock_recv|^skb_consume_udp|^move_addr_to_user"
-                                                  r"|put_cmsg|^udp_(rmem|read|skb)|first_packet_length|check_object"),
-    ("send: system calls, UDP, IP and routes", r"send|^ip_|^__ip_|^udp|^raw_|fib_|xfrm|^ipv4|copy_from|iovec|^dst_|sock_w"
-                                               r"|sock_alloc|alloc_skb|^move_addr_to_kernel|siphash|copy_iovec|copy_msghdr"),
-    ("send: device queue to the link", r"veth_xmit|dev_(queue|hard|forward)|^__dev|^validate_xmit|netif_skb|csum|neigh|packet_"
-                                       r"|^passthru|qdisc|^sch_"),
-    ("memory of packets", r"kmem_|slab|^skb_|^sk_skb|free|kmalloc|page|^__sk_mem|^sk_mem|mem(set|cpy|move)|rmqueue"),
-    ("entering the kernel, locks, timers", r"syscall|entry_|rcu|lock|softirq|irq|preempt|timer|ktime|tsc|x64|exit_to_user|fd(get|put)"
-                                           r"|^f(get|put)|security|bh_"),
-)
+# Stage by the first pattern, of several a line, that a symbol matches; what matches none is "other kernel work".
+STAGES = {
+    "the relay's XDP program": """
+        ^bpf_prog_\\w+_(relay|swap) ^bpf_(xdp_adjust|xdp_redirect|fib) ^bpf_dispatcher""",
+    "the counting program at the far end": """
+        ^bpf_prog_\\w+_sink""",
+    "other BPF programs of this host": """
+        bpf_prog htab_map ^lookup_nulls bpf_probe copy_from_kernel_nofault""",
+    "veth: taking frames, at both ends": """
+        ^veth_(poll|xdp_rcv) ptr_ring page_pool ^skb_pp_cow ^xdp_(build|init|prepare) __xdp_build_skb ^net_rx_action
+        __napi_poll""",
+    "XDP: sending frames": """
+        dev_map dev_hash_map ^bq_ ^xdp_ ^__xdp ^veth_ndo ^veth_xdp_(xmit|flush|tx|get) ^__dev_flush""",
+    "waking and switching threads": """
+        ^(__)?schedule ^sched_ ^__sched wake ttwu switch enqueue_(task|entity) dequeue update_(curr|load|rq) pick_ ^psi_
+        napi_threaded kthread ^_raw_spin_unlock_irqrestore pv_queued ^native_ ^rt_ cpuacct avg_ select_task resched
+        ^finish_""",
+    "receive: stack to the socket": """
+        ^ip_(rcv|local_deliver|protocol|list|sublist|route_input) ^fib_validate netif_receive ^napi_ gro_ _gro
+        ^udp4?_(lib_|queue|unicast|ehash|v4_early) __udp(4_lib|_enqueue) ^sock_def_read ^sk_filter build_skb ^nf_
+        ^raw_local reuseport ^__inet_lookup ^eth_type napi_schedule""",
+    "receive: poll and system calls of sockets": """
+        recv epoll ^ep_ poll copy_to ^sock_recv ^skb_consume_udp ^move_addr_to_user put_cmsg ^udp_(rmem|read|skb)
+        first_packet_length check_object""",
+    "send: system calls, UDP, IP and routes": """
+        send ^ip_ ^__ip_ ^udp ^raw_ fib_ xfrm ^ipv4 copy_from iovec ^dst_ sock_w sock_alloc alloc_skb
+        ^move_addr_to_kernel siphash copy_iovec copy_msghdr""",
+    "send: device queue to the link": """
+        veth_xmit dev_(queue|hard|forward) ^__dev ^validate_xmit netif_skb csum neigh packet_ ^passthru qdisc ^sch_""",
+    "memory of packets": """
+        kmem_ slab ^skb_ ^sk_skb free kmalloc page ^__sk_mem ^sk_mem mem(set|cpy|move) rmqueue""",
+    "entering the kernel, locks, timers": """
+        syscall entry_ rcu lock softirq irq preempt timer ktime tsc x64 exit_to_user fd(get|put) ^f(get|put) security
+        bh_""",
+}
+PATTERNS = {stage: re.compile("|".join(text.split())) for stage, text in STAGES.items()}
 
 
 @dataclass(frozen=True)
@@ -59,8 +69,8 @@ class Stages:
 def stage_of(symbol: str, in_kernel: bool) -> str:
     if not in_kernel:
         return "the server's own code"
-    for stage, pattern in STAGES:
-        if re.search(pattern, symbol):
+    for stage, pattern in PATTERNS.items():
+        if pattern.search(symbol):
             return stage
     return "other kernel work"
 
@@ -88,7 +98,7 @@ def stages(server_of, seconds: float) -> Stages:
 
 
 def _sampled(bench: Bench, net: topology.Topology, rate: float, seconds: float):
-    """Samples both CPUs whole, which disturbs less than following threads that switch often, and keeps those threads'."""
+    """Samples both CPUs whole, which disturbs less than following threads that switch often; counts those threads'."""
     data = OUT / "stages.data"
     cpus = f"{topology.LOAD_CPU},{SERVER_CPU}"
     # As urgent as what it watches, and started before it.
@@ -104,7 +114,8 @@ def _sampled(bench: Bench, net: topology.Topology, rate: float, seconds: float):
         if perf.poll() is None:
             perf.kill()
             perf.wait()
-    tasks = {int(task.name) for pid in (bench.running.pid, *net.receivers) for task in Path(f"/proc/{pid}/task").iterdir()}
+    processes = (bench.running.pid, *net.receivers)
+    tasks = {int(task.name) for pid in processes for task in Path(f"/proc/{pid}/task").iterdir()}
     return _count(data, tasks), measured
 
 

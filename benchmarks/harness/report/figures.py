@@ -13,6 +13,13 @@ class Figures:
     def servers(self) -> list[str]:
         return self.header["servers"]
 
+    def repeat(self, parts: str, servers: list[str] = (), cells: list[str] = (), text: str = "") -> str:
+        """The one command that measures these again, as this run did."""
+        words = ["sudo benchmarks/run", *(["--quick"] if self.header["quick"] else []), f"--parts {parts}"]
+        words += [f"--servers {','.join(servers)}"] if servers else []
+        words += [f"--cells {','.join(cells)}"] if cells else []
+        return f"Repeat: `{' '.join(words)}`{text}\n"
+
     @property
     def errors(self) -> dict[str, str]:
         return {" ".join(key): figure["error"] for key, figure in self.of.items() if "error" in figure}

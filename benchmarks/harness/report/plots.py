@@ -12,16 +12,22 @@ def _base(f: Figures) -> dict[str, list[dict]]:
     return {name: rounds for name, rounds in found.items() if rounds}
 
 
+def _colours(f: Figures) -> dict[str, int]:
+    return {name: number for number, name in enumerate(f.servers)}
+
+
 def rates(f: Figures) -> str | None:
     found = _base(f)
-    rows = [svg.Bar(name, median(o["rate"] for o in rounds) / 1e3, f"{median(o['rate'] for o in rounds) / 1e3:,.0f}")
+    rows = [svg.Bar(name, median(o["rate"] for o in rounds) / 1e3, f"{median(o['rate'] for o in rounds) / 1e3:,.0f}",
+                    f.servers.index(name))
             for name, rounds in found.items()]
     return svg.bars(f"Largest rate with < 0.1 % loss, thousand datagrams a second ({BASE.name})", rows, True) if rows else None
 
 
 def costs(f: Figures) -> str | None:
     found = _base(f)
-    rows = [svg.Bar(name, median(o["cpu_ns"] for o in rounds), f"{median(o['cpu_ns'] for o in rounds):,.0f}")
+    rows = [svg.Bar(name, median(o["cpu_ns"] for o in rounds), f"{median(o['cpu_ns'] for o in rounds):,.0f}",
+                    f.servers.index(name))
             for name, rounds in found.items()]
     return svg.bars(f"CPU a datagram, ns, receive path included ({BASE.name})", rows, True) if rows else None
 
@@ -30,7 +36,8 @@ def latency(f: Figures) -> str | None:
     rows = []
     for name, rounds in _base(f).items():
         late = [o["half_latency_us"] for o in rounds if o["half_latency_us"]]
-        rows += [svg.Bar(f"{name} {label}", median(one[p] for one in late), f"{median(one[p] for one in late):,.0f}")
+        rows += [svg.Bar(f"{name} {label}", median(one[p] for one in late), f"{median(one[p] for one in late):,.0f}",
+                          f.servers.index(name))
                  for label, p in (("p50", "p50"), ("p99", "p99"), ("p99.9", "p999")) if late]
     return svg.bars("One-way latency at half of the largest rate, microseconds", rows, True) if rows else None
 
@@ -42,7 +49,7 @@ def sessions(f: Figures) -> str | None:
         line = [(n, cost) for n, cost in line if cost]
         if len(line) > 1:
             series[name] = line
-    return svg.lines("CPU a datagram, ns, by sessions", "sessions", series) if series else None
+    return svg.lines("CPU a datagram, ns, by sessions", "sessions", series, _colours(f)) if series else None
 
 
 def payloads(f: Figures) -> str | None:
@@ -52,11 +59,12 @@ def payloads(f: Figures) -> str | None:
         line = [(n, rate * n * 8 / 1e6) for n, rate in line if rate]
         if len(line) > 1:
             series[name] = line
-    return svg.lines("Payload relayed, Mbit/s, by its size", "bytes of payload", series) if series else None
+    return svg.lines("Payload relayed, Mbit/s, by its size", "bytes of payload", series, _colours(f)) if series else None
 
 
 def calls(f: Figures) -> str | None:
-    rows = [svg.Bar(f"{shape} {server}", one["calls"], ("≥ " if one["generator_limited"] else "") + f"{one['calls']:,}")
+    rows = [svg.Bar(f"{shape} {server}", one["calls"], ("≥ " if one["generator_limited"] else "") + f"{one['calls']:,}",
+                    f.servers.index(server))
             for shape in SHAPES for server, one in f.good("calls", shape).items()]
     return svg.bars("Calls at once with p99 at most 5 ms", rows, True) if rows else None
 

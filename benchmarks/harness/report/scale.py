@@ -2,7 +2,6 @@
 
 from ..cells import BASE, Cell
 from .figures import Figures, table
-from .sections import repeat
 
 CORES = (8, 32, 96)
 GIGABITS = (25, 100)
@@ -30,7 +29,7 @@ def stages(f: Figures) -> str:
     rows.append(["samples", *(str(one["samples"]) for one in found.values())])
     return ("## What a datagram costs, by stage\n\nNanoseconds of the relay's threads and of its receive path, shared out by "
             "samples of the CPU clock; 64 sessions, 172 bytes, client to peer. Functions are put into stages by name.\n\n"
-            "![stages](plots/stages.svg)\n\n" + table(["stage", *found], rows) + "\n" + repeat("--parts stages"))
+            "![stages](plots/stages.svg)\n\n" + table(["stage", *found], rows) + "\n" + f.repeat("stages", list(found)))
 
 
 def prediction(f: Figures) -> str:

@@ -5,11 +5,12 @@ from ..calls import SHAPES
 from ..cells import BASE
 from .figures import Figures, table
 
-COMMAND = "sudo benchmarks/run"
+ONE = "; for one figure, name only its server and its cell."
 
 
-def repeat(*arguments: str) -> str:
-    return f"Repeat: `{' '.join([COMMAND, *arguments])}`\n"
+def measured(f: Figures) -> list[str]:
+    """The servers that cells were measured of."""
+    return [name for name in f.servers if any(f.rounds(cell, name) for cell in f.cells)]
 
 
 def goals(f: Figures) -> str:
@@ -19,15 +20,15 @@ def goals(f: Figures) -> str:
         for coturn in (name for name in f.servers if name.startswith("coturn")):
             found = f.cell_ratio(BASE.name, xdp, coturn, "cpu_ns")
             if found != "–":
-                command = f"`{COMMAND} --parts cells --cells {BASE.name} --servers {coturn},{xdp}`"
+                command = f.repeat("cells", [coturn, xdp], [BASE.name]).removeprefix("Repeat: ").strip()
                 threads = f.ratio(f.rounds(BASE.name, xdp), f.rounds(BASE.name, coturn), "cpu_ns", "task_ns")
                 rows += [[f"CPU a relayed datagram, {xdp} / {coturn}, both with their receive paths", found,
                           "0.083 (1/12)", command],
                          [f"the same, of {coturn} its own threads alone", threads, "", command]]
         found = f.ratio(f.good("chain", xdp), f.good("chain", "reference-xdp"), "ns")
         if found != "–":
-            rows.append([f"whole chain, generator to sink, {xdp} / bare swap and transmit", found, "1.4",
-                         f"`{COMMAND} --parts chain --servers reference-xdp,{xdp}`"])
+            command = f.repeat("chain", ["reference-xdp", xdp]).removeprefix("Repeat: ").strip()
+            rows.append([f"whole chain, generator to sink, {xdp} / bare swap and transmit", found, "1.4", command])
     if not rows:
         return ""
     return ("## What XDP is held to\n\n64 sessions, 172 bytes, client to peer. Ratios of one round; their median (smallest "
@@ -35,7 +36,7 @@ def goals(f: Figures) -> str:
 
 
 def ratios(f: Figures) -> str:
-    names = [name for name in f.servers if any(f.rounds(cell, name) for cell in f.cells)]
+    names = measured(f)
     if len(names) < 2:
         return ""
     subject, bases = names[-1], [n for n in names[:-1] if not n.startswith("reference-xdp")]
@@ -50,7 +51,7 @@ def ratios(f: Figures) -> str:
     if not rows:
         return ""
     return (f"## Ratios\n\n{subject} to each: largest rate; CPU a datagram. Paired by round, median (smallest to "
-            "largest).\n\n" + table(["cell", *bases], rows) + "\n" + repeat("--parts cells --servers SERVERS --cells CELLS"))
+            "largest).\n\n" + table(["cell", *bases], rows) + "\n" + f.repeat("cells", measured(f), f.cells, ONE))
 
 
 def _notes(found: list[dict]) -> str:
@@ -83,7 +84,7 @@ def cells(f: Figures) -> str:
         return ""
     return ("## Rates, CPU, latency\n\nLargest rate with less than 0.1 % loss; what the relay costs the machine at that rate, and what the machine did besides, the generator "
             "not counted; what becomes of 1.5 times as much (or what the generator can), as shares of the largest rate; one-way latency "
-            "at half of it.\n\n" + table(head, rows) + "\n" + repeat("--parts cells --servers SERVERS --cells CELLS"))
+            "at half of it.\n\n" + table(head, rows) + "\n" + f.repeat("cells", measured(f), f.cells, ONE))
 
 
 def chain(f: Figures) -> str:
@@ -99,7 +100,7 @@ def chain(f: Figures) -> str:
     return ("## The whole chain on one CPU\n\nGenerate, receive, relay, transmit, check and count, one after the other, "
             "saturated, 64 sessions of 172 bytes. `reference-xdp-drop` is what generating and receiving cost by themselves.\n\n"
             + table(["relay", "kpps", "ns a datagram, all of it", "of swap and transmit", "loss"], rows) + "\n"
-            + repeat("--parts chain"))
+            + f.repeat("chain", [name for name in f.servers if f.good("chain", name)]))
 
 
 def means(f: Figures) -> str:
@@ -117,7 +118,7 @@ def means(f: Figures) -> str:
         return ""
     return ("## Start, memory, setups, stop\n\nFirst answer: from exec to the answer to a Binding request, median. A setup: "
             f"Allocate (401), Allocate, ChannelBind, all authenticated, 64 under way at once, {f.header['sessions']} of "
-            "them.\n\n" + table(head, rows) + "\n" + repeat("--parts start,means"))
+            "them.\n\n" + table(head, rows) + "\n" + f.repeat("start,means", list(f.good("means"))))
 
 
 def calls(f: Figures) -> str:
@@ -135,7 +136,7 @@ def calls(f: Figures) -> str:
                       for s in SHAPES.values())
     return ("## Calls\n\nThe most calls at once, to a tenth, with the 99th percentile of the one-way latency at 5 ms or less "
             f"and less than 1 % lost. Every call sends at moments of its own. {words}.\n\n" + table(head, rows) + "\n"
-            + repeat("--parts calls"))
+            + f.repeat("calls", [name for name in f.servers if any(name in f.good("calls", shape) for shape in SHAPES)]))
 
 
 def growth(f: Figures) -> str:
@@ -144,7 +145,7 @@ def growth(f: Figures) -> str:
             for key, one in f.of.items() if key[0] == "growth" and "error" not in one]
     if not rows:
         return ""
-    return "## Growth with sessions\n\n" + table(head, rows) + "\n" + repeat("--parts growth")
+    return "## Growth with sessions\n\n" + table(head, rows) + "\n" + f.repeat("growth")
 
 
 def check(f: Figures) -> str:
@@ -155,7 +156,7 @@ def check(f: Figures) -> str:
              for name, one in found.items()]
     return ("## Whether wrong relays are noticed\n\nTwo relays that do wrong on purpose, before all else: every head of a "
             "payload is checked, and one payload of sixteen to its last byte.\n\n" + "\n".join(lines) + "\n\n"
-            + repeat("--parts check"))
+            + f.repeat("check"))
 
 
 def errors(f: Figures) -> str:

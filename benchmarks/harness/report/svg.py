@@ -10,7 +10,7 @@ RIGHT = 90          # for the figures behind them
 ROW = 26
 TOP = 44
 COLOURS = ("#2563a8", "#d9822b", "#4f9d4f", "#b8434e", "#7d5ba6", "#8a6d4b", "#4aa3a2", "#999999", "#c9b037", "#d77fb3",
-           "#555555")
+           "#555555", "#9cc4e4", "#f2c894", "#a8d5a2", "#e0a3a8", "#c3b1e1")
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Bar:
     label: str
     value: float
     text: str           # behind the bar
+    colour: int = 0     # an index: one colour a server
 
 
 def _page(height: int, title: str, body: list[str]) -> str:
@@ -50,7 +51,7 @@ def bars(title: str, rows: list[Bar], logarithmic: bool = False) -> str:
     for number, row in enumerate(rows):
         y = TOP + number * ROW
         body += [_text(LABEL - 8, y + 15, row.label, "end"),
-                 _rectangle(LABEL, y, length(row.value), ROW - 7, COLOURS[number % len(COLOURS)]),
+                 _rectangle(LABEL, y, length(row.value), ROW - 7, COLOURS[row.colour % len(COLOURS)]),
                  _text(LABEL + length(row.value) + 6, y + 15, row.text)]
     foot = TOP + len(rows) * ROW + 12
     if logarithmic:
@@ -79,8 +80,8 @@ def stacks(title: str, parts: list[str], rows: list[tuple[str, list[float], str]
     return _page(y + (len(parts) + 1) // 2 * 20 + 12, title, body)
 
 
-def lines(title: str, across: str, series: dict[str, list[tuple[float, float]]]) -> str:
-    """Points joined by lines, both axes logarithmic."""
+def lines(title: str, across: str, series: dict[str, list[tuple[float, float]]], colours: dict[str, int]) -> str:
+    """Points joined by lines, both axes logarithmic. colours: an index for each name."""
     height, bottom, left, right = 360, 60, 80, 190
     points = [point for line in series.values() for point in line]
     spans = []
@@ -104,7 +105,7 @@ def lines(title: str, across: str, series: dict[str, list[tuple[float, float]]])
         body.append(_text(x, height - bottom + 20, f"{10 ** decade:,}", "middle"))
     body.append(_text((WIDTH - right + left) / 2, height - 16, across, "middle"))
     for number, (name, line) in enumerate(series.items()):
-        colour = COLOURS[number % len(COLOURS)]
+        colour = COLOURS[colours[name] % len(COLOURS)]
         placed = [place(point) for point in sorted(line)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
         body.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
