@@ -67,7 +67,7 @@ check: toolchain ## lint, build with warnings as errors, look for untidy code
 format: toolchain ## format all Swift files in place
 	$(SWIFT) format --in-place --parallel --recursive Sources Tests Package.swift
 
-bench: release ## measure what a relayed packet costs, beside other relays (as root); 40 minutes
+bench: release ## measure what a relayed packet costs, beside other relays (as root, half an hour)
 	@scripts/install-missing $(BENCH_PACKAGES)
 	@if [ "$$(id -u)" -eq 0 ]; then benchmarks/run $(BENCH_ARGS); else sudo benchmarks/run $(BENCH_ARGS); fi
 

@@ -1,6 +1,6 @@
 """The largest rate that a server relays with less than 0.1 % loss (after RFC 2544 section 26.1, over short trials)."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from .bench import Bench, Measured, is_loaded
 from .cells import Cell
@@ -106,6 +106,14 @@ def _limited(bench: Bench, cell: Cell, flooded: Measured, seconds: float) -> Fou
     """A relay that takes all that its neighbours on the CPU leave time for: generating and receiving end there, too."""
     best = bench.drive(cell, 0, seconds * 2)
     return _found(bench, cell, best.trial.delivered_rate, True, best, best, [flooded, best], seconds)
+
+
+def overloaded(bench: Bench, cell: Cell, found: Found, seconds: float) -> Found:
+    """The same with what becomes of all that the generator can offer to this bench."""
+    bench.drive(cell, 0, 0.2)
+    over = bench.drive(cell, 0, seconds)
+    return replace(found, overload_offered=over.trial.offered_rate, overload_delivered=over.trial.delivered_rate,
+                   overload_task_ns=over.task_ns_per_datagram)
 
 
 def _next(low: float, high: float) -> float:

@@ -39,13 +39,14 @@ class Topology:
 
     link: "frames" or "whole". nics: 1 or 2. segmentation, for "whole": "whole" hands GSO packets over as they are, as a
     card that segments UDP does; "software" makes the kernel cut them on the server's CPU.
-    threaded: the receive path in its own thread (frames only); without, in whatever sends.
+    threaded: the receive path in its own thread (frames only), on `receive_cpu`; without, in whatever sends.
     """
 
     link: str = "whole"
     nics: int = 1
     segmentation: str = "whole"
     threaded: bool = True
+    receive_cpu: int = LOAD_CPU
     load: str = field(default_factory=lambda: f"relay-bench-load-{os.getpid()}")
     relay: str = field(default_factory=lambda: f"relay-bench-relay-{os.getpid()}")
     receivers: list[int] = field(default_factory=list)  # the threads of the relay's receive path
@@ -115,7 +116,7 @@ class Topology:
                 self.receivers += _new_threads(relay, before)
         for thread in self.receivers:
             # As an interrupt does: before what it interrupts.
-            os.sched_setaffinity(thread, {LOAD_CPU})
+            os.sched_setaffinity(thread, {self.receive_cpu})
             os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(RECEIVE_PRIORITY))
 
     def _remove(self) -> None:
