@@ -21,8 +21,6 @@ RELAY_PORTS = (20000, 60000)
 BUFFER_BYTES = 4 << 20
 # Of the XDP plane: more than the largest cell has.
 ROUTES = 32_768
-# How relayd is told what carries the slow path below XDP.
-SLOW_PATH_IO_URING = ("--xdp-slow-path", "io-uring")
 
 
 @dataclass(frozen=True)
@@ -101,8 +99,8 @@ def relayd(relay: str = topology.SERVER_ADDRESS, *options: str, plane: str = "so
                   ("frames",) if plane == "xdp" else ("frames", "whole"))
 
 
-def relayd_xdp(relay: str, *options: str, name: str = "relayd-xdp") -> Server:
-    return relayd(relay, "--xdp-routes", str(ROUTES), *options, plane="xdp", name=name)
+def relayd_xdp(relay: str, slow_path: str, name: str) -> Server:
+    return relayd(relay, "--xdp-routes", str(ROUTES), "--xdp-slow-path", slow_path, plane="xdp", name=name)
 
 
 # Functions from the relay's address towards peers to a Server.
@@ -120,9 +118,8 @@ BY_NAME = {
         relay, variable="RELAYD_BEFORE", name="relayd-before"),
     "relayd": relayd,
     "relayd-io-uring": lambda relay=topology.SERVER_ADDRESS: relayd(relay, plane="io-uring"),
-    "relayd-xdp": lambda relay=topology.SERVER_ADDRESS: relayd_xdp(relay),
-    "relayd-xdp-io-uring": lambda relay=topology.SERVER_ADDRESS: relayd_xdp(
-        relay, *SLOW_PATH_IO_URING, name="relayd-xdp-io-uring"),
+    "relayd-xdp": lambda relay=topology.SERVER_ADDRESS: relayd_xdp(relay, "socket", "relayd-xdp"),
+    "relayd-xdp-io-uring": lambda relay=topology.SERVER_ADDRESS: relayd_xdp(relay, "io-uring", "relayd-xdp-io-uring"),
 }
 
 
