@@ -87,20 +87,22 @@ def _growth(subjects: dict, given) -> list[Step]:
 def steps(subjects: dict, given) -> list[Step]:
     """All steps of a run. subjects: functions that make a Server, by name."""
     relays = {name: of for name, of in subjects.items() if of().relays}
+    # A quick run spends its time on the first and the last: the base and the one that is compared.
+    ends = {name: relays[name] for name in (list(relays)[0], list(relays)[-1])} if given.quick and relays else relays
     made = {
         "check": [Step(("check",), check.check, 3)],
         "chain": [Step(("chain", name, str(turn)), lambda s=of: chain.chain(s, given.seconds).as_json(),
                        given.seconds + 2)
-                  for turn in range(max(2, given.base_rounds))
+                  for turn in range(3)
                   for name, of in subjects.items() if name in CHAIN_SERVERS],
         "start": [Step(("start",), lambda: measure_starts(relays, given), len(relays) * (2 if given.quick else 8))],
         "means": [Step(("means", name), lambda s=of: measure_means(s, given), 4 + given.sessions / 2000)
                   for name, of in relays.items()],
         "cells": _cells(subjects, given),
         "calls": [Step(("calls", shape.name, name), lambda s=of, shape=shape: measure_calls(s, shape, given), 20)
-                  for shape in given.shapes for name, of in relays.items()],
+                  for shape in given.shapes for name, of in ends.items()],
         "stages": [Step(("stages", name), lambda s=of: stages.stages(s, given.seconds).as_json(), given.seconds + 4)
-                   for name, of in relays.items()],
+                   for name, of in ends.items()],
         "growth": _growth(relays, given),
     }
     return [step for part in PARTS if part in given.parts for step in made[part]]
