@@ -77,7 +77,8 @@ bench-micro: toolchain ## time single operations, for the next report of make be
 
 bench-xdp: toolchain ## run the XDP program by the kernel's own test, for the next report (as root)
 	@mkdir -p benchmarks/out
-	RELAYD_MEASURE=1 $(SWIFT) test --disable-xctest --filter CostTests | tee benchmarks/out/xdp-costs.txt
+	RELAYD_MEASURE=1 RELAYD_MEASURE_JSON=$(CURDIR)/benchmarks/out/xdp-costs.json \
+	  $(SWIFT) test --configuration release --disable-xctest --filter CostTests
 
 release: toolchain ## build .build/release/relayd
 	$(SWIFT) build --configuration release --static-swift-stdlib --product relayd

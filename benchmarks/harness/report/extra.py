@@ -6,7 +6,7 @@ from ..programs import OUT
 from .figures import table
 
 MICRO = OUT / "micro.json"
-COSTS = OUT / "xdp-costs.txt"
+COSTS = OUT / "xdp-costs.json"
 
 
 def micro() -> str:
@@ -20,12 +20,10 @@ def micro() -> str:
 
 
 def costs() -> str:
-    """The lines that the measurement prints as `cost: WHAT: FIGURE` or `cost: SENTENCE`."""
+    """The file's rows say what was measured, the value, its unit and, if there is one, its limit."""
     if not COSTS.exists():
         return ""
-    found = [line.partition("cost: ")[2].strip() for line in COSTS.read_text().splitlines() if "cost: " in line]
-    if not found:
-        return ""
-    rows = [list(line.rpartition(": ")[::2]) if ": " in line else [line, ""] for line in found]
-    return ("## The XDP program under `BPF_PROG_TEST_RUN`\n\nThe kernel's own test run, the least of many, its loop's 11 ns "
-            "included.\n\n" + table(["what", "figure"], rows) + "\nRepeat: `sudo make bench-xdp`\n")
+    rows = [[one["what"], f"{one['value']:g} {one['unit']}", f"{one['limit']:g}" if one.get("limit") else ""]
+            for one in json.loads(COSTS.read_text())]
+    return ("## The XDP program under `BPF_PROG_TEST_RUN`, and its routes\n\n"
+            + table(["what", "measured", "limit"], rows) + "\nRepeat: `sudo make bench-xdp`\n")
