@@ -23,10 +23,11 @@ BUILD_PACKAGES := binutils ca-certificates clang git libbpf-dev libc6-dev libelf
 # The clients that the program is run under, and what watches the wire meanwhile.
 CLIENT_PACKAGES := coturn
 TEST_PACKAGES   := $(CLIENT_PACKAGES) ethtool iproute2 python3 python3-venv tcpdump util-linux
-BENCH_PACKAGES  := $(CLIENT_PACKAGES) ethtool gcc iproute2 libc6-dev libssl-dev procps python3
+BENCH_PACKAGES  := $(CLIENT_PACKAGES) clang ethtool gcc iproute2 libbpf-dev libc6-dev libssl-dev linux-perf make procps \
+                   python3
 
 .PHONY: help run test check format bench clean install release toolchain unit-tests address-tests \
-        integration-tests allocation-tests
+        integration-tests allocation-tests bench-micro bench-xdp
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,9 +67,18 @@ check: toolchain ## lint, build with warnings as errors, look for untidy code
 format: toolchain ## format all Swift files in place
 	$(SWIFT) format --in-place --parallel --recursive Sources Tests Package.swift
 
-bench: release ## measure what a relayed packet costs, beside other relays (as root)
+bench: release ## measure what a relayed packet costs, beside other relays (as root, half an hour)
 	@scripts/install-missing $(BENCH_PACKAGES)
 	@if [ "$$(id -u)" -eq 0 ]; then benchmarks/run $(BENCH_ARGS); else sudo benchmarks/run $(BENCH_ARGS); fi
+
+bench-micro: toolchain ## time single operations, for the next report of make bench
+	@mkdir -p benchmarks/out
+	cd benchmarks/micro && $(SWIFT) run --configuration release micro --json ../out/micro.json
+
+bench-xdp: toolchain ## run the XDP program by the kernel's own test, for the next report (as root)
+	@mkdir -p benchmarks/out
+	RELAYD_MEASURE=1 RELAYD_MEASURE_JSON=$(CURDIR)/benchmarks/out/xdp-costs.json \
+	  $(SWIFT) test --configuration release --disable-xctest --filter CostTests
 
 release: toolchain ## build .build/release/relayd
 	$(SWIFT) build --configuration release --static-swift-stdlib --product relayd

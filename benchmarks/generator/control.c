@@ -79,10 +79,25 @@ struct control_result allocate_sessions(struct generator *g, unsigned count, uns
 {
     for (uint32_t n = g->session_count; n < count; n++)
         g->sessions[n] = (struct session){.channel = CHANNEL_FIRST + n % CHANNEL_COUNT};
-    struct control_result result = walk(g, g->session_count, count, window, STEP_CHALLENGE, STEP_READY);
+    unsigned begin = g->session_count;
+    // A pair knows its peers when both have allocated.
+    struct control_result result = walk(g, begin, count, window, STEP_CHALLENGE, g->pairs ? STEP_BIND : STEP_READY);
+    if (g->pairs) {
+        struct control_result bound = walk(g, begin, count, window, STEP_BIND, STEP_READY);
+        result.seconds += bound.seconds;
+        result.retransmissions += bound.retransmissions;
+    }
     g->session_count = count;
     g->bound_at = now_ns();
     return result;
+}
+
+void assume_sessions(struct generator *g, unsigned count)
+{
+    for (uint32_t n = g->session_count; n < count; n++)
+        g->sessions[n] = (struct session){.step = STEP_READY, .channel = CHANNEL_FIRST + n % CHANNEL_COUNT};
+    g->session_count = count;
+    g->bound_at = UINT64_MAX;
 }
 
 struct control_result rebind_sessions(struct generator *g, unsigned window)

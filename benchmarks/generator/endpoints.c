@@ -38,15 +38,22 @@ static int open_frames(const char *interface, int index)
     return fd;
 }
 
-void open_endpoints(struct generator *g)
+static void read_mac(int socket, const char *interface, uint8_t mac[6])
 {
     struct ifreq request = {0};
-    strncpy(request.ifr_name, g->options.interface, sizeof request.ifr_name - 1);
+    strncpy(request.ifr_name, interface, sizeof request.ifr_name - 1);
+    if (ioctl(socket, SIOCGIFHWADDR, &request) != 0)
+        fail("interface %s", interface);
+    memcpy(mac, request.ifr_hwaddr.sa_data, 6);
+}
+
+void open_endpoints(struct generator *g)
+{
     g->clients = open_udp(CLIENT_PORT);
     g->peers = open_udp(PEER_PORT);
-    if (ioctl(g->clients, SIOCGIFHWADDR, &request) != 0)
-        fail("interface %s", g->options.interface);
-    memcpy(g->mac, request.ifr_hwaddr.sa_data, sizeof g->mac);
+    read_mac(g->clients, g->options.interface, g->mac);
+    if (g->options.peer_interface)
+        read_mac(g->clients, g->options.peer_interface, g->peer_mac);
     g->interface_index = if_nametoindex(g->options.interface);
     g->frames = open_frames(g->options.interface, g->interface_index);
 }

@@ -32,6 +32,10 @@ struct options {
     struct sockaddr_in server;
     const char *user, *password;
     uint32_t first_client, first_peer;  // host order; session n has the address n above
+    const char *object;         // of the kernel half; NULL: traffic through a packet socket, without it
+    const char *spare;          // an interface that the generating program may be attached to
+    const char *peer_interface; // where peers are, when not where clients are
+    uint8_t peer_gateway[6];
 };
 
 // The way of a datagram through the relay.
@@ -64,7 +68,9 @@ struct generator {
     int clients, peers;         // UDP sockets of all clients, of all peers
     int frames;                 // AF_PACKET socket that sends prebuilt frames
     int interface_index;
-    uint8_t mac[6];
+    uint8_t mac[6], peer_mac[6];
+    struct link *link;          // NULL without the kernel half
+    bool pairs;                 // session n's peer is the relayed address of session n ^ 1
     struct session *sessions;
     unsigned session_count;     // sessions 0..<session_count are ready
     uint64_t bound_at;          // nanoseconds; the last ChannelBind of all sessions
@@ -83,6 +89,9 @@ void open_endpoints(struct generator *g);
 
 static inline uint32_t client_address(const struct generator *g, uint32_t n) { return g->options.first_client + n; }
 static inline uint32_t peer_address(const struct generator *g, uint32_t n) { return g->options.first_peer + n; }
+
+// The peer that session `n` binds its channel to.
+struct sockaddr_in peer_of(const struct generator *g, uint32_t n);
 
 // Sends one datagram of client `n` to the server.
 void send_as_client(struct generator *g, uint32_t n, const void *bytes, size_t length);
@@ -103,6 +112,8 @@ struct control_result {
     double seconds;
 };
 struct control_result allocate_sessions(struct generator *g, unsigned count, unsigned window);
+// Takes `count` sessions for ready without asking the server: for one that sends back what it gets.
+void assume_sessions(struct generator *g, unsigned count);
 struct control_result rebind_sessions(struct generator *g, unsigned window);
 struct control_result release_sessions(struct generator *g, unsigned window);
 
@@ -140,3 +151,23 @@ void sink_drain(struct sink *sink);
 
 // traffic.c
 void run_traffic(struct generator *g, const struct shape *shape);
+
+// link.c: the kernel half; ends the program when the kernel lacks something.
+void link_open(struct generator *g);
+
+// frames.c: one run of traffic as single frames, sent and counted in the kernel.
+enum way {
+    WAY_RELAY,                  // client to peer, peer to client
+    WAY_PAIRS,                  // client to client, through both their allocations
+    WAY_ECHO,                   // back to the client that sent it
+};
+struct frames_shape {
+    enum way way;
+    unsigned directions;        // bits, by enum direction
+    unsigned sessions, burst;
+    size_t payload;             // bytes, a multiple of four
+    double rate, seconds;       // datagrams a second; 0: as many as it can
+    bool stamps;                // measures the time of each on its way
+    uint64_t period_ns;         // each session and direction sends one burst in each period; 0: by the rate
+};
+void run_frames(struct generator *g, const struct frames_shape *shape);

@@ -4,8 +4,15 @@
 //   run up|down|both SESSIONS PAYLOAD SPREAD BURST RATE SECONDS
 //                                            RATE datagrams a second of PAYLOAD to PAYLOAD + SPREAD - 1 bytes,
 //                                            BURST of them to one session at a time
+// and with the kernel half (--frames), all payloads without spread:
+//   pair COUNT WINDOW                        as allocate, but sessions 2n and 2n + 1 are each other's peers
+//   assume COUNT                             sessions without a server's knowledge, for one that echoes
+//   frames up|down|both|pairs|echo SESSIONS PAYLOAD BURST RATE SECONDS STAMPS
+//                                            as run, as single frames; RATE 0: as many as it can; STAMPS 1: latency
+//   calls up|down|both SESSIONS PAYLOAD BURST PERIOD-US SECONDS
+//                                            one burst a session, direction and period, each at a moment of its own
 // Ends at the end of its input.
-#include "generator.h"
+#include "frames.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -50,6 +57,67 @@ static void do_run(struct generator *g, const char *direction, const struct shap
     run_traffic(g, &shape);
 }
 
+// Which way and which directions a word means; false when none.
+static bool parse_way(const char *word, struct frames_shape *shape)
+{
+    static const struct {
+        const char *word;
+        enum way way;
+        unsigned directions;
+    } known[] = {{"up", WAY_RELAY, 1}, {"down", WAY_RELAY, 2}, {"both", WAY_RELAY, 3},
+                 {"pairs", WAY_PAIRS, 1}, {"echo", WAY_ECHO, 1}};
+    for (unsigned i = 0; i < sizeof known / sizeof *known; i++) {
+        if (strcmp(known[i].word, word) == 0) {
+            shape->way = known[i].way;
+            shape->directions = known[i].directions;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void do_frames(struct generator *g, const char *word, struct frames_shape *shape)
+{
+    if (!g->link)
+        fail("frames: start with --frames");
+    if (!parse_way(word, shape) || shape->sessions == 0 || shape->sessions > g->session_count ||
+        shape->payload < sizeof(struct frames_head) || shape->payload % 4 != 0 ||
+        shape->payload > sizeof(struct frames_head) + 4 * FRAMES_NOISE_WORDS || shape->burst == 0 ||
+        (shape->way == WAY_PAIRS) != g->pairs || (g->pairs && shape->sessions % 2 != 0))
+        fail("frames: a way, at most the sessions allocated (pairs by pairs), %zu to %zu bytes in fours, a burst",
+             sizeof(struct frames_head), sizeof(struct frames_head) + 4 * FRAMES_NOISE_WORDS);
+    if (g->bound_at < now_ns() && now_ns() - g->bound_at > rebind_after_ns)
+        rebind_sessions(g, REBIND_WINDOW);
+    run_frames(g, shape);
+}
+
+// Commands of the frames link; false when it is none of them.
+static bool do_frames_command(struct generator *g, const char *line)
+{
+    unsigned count, window, period_us, stamps;
+    char word[8];
+    struct frames_shape shape = {0};
+    if (sscanf(line, "pair %u %u", &count, &window) == 2 && count % 2 == 0) {
+        g->pairs = true;
+        do_allocate(g, count, window);
+    } else if (sscanf(line, "assume %u", &count) == 1 && count <= SESSIONS_MAX) {
+        assume_sessions(g, count);
+        puts("{}");
+    } else if (sscanf(line, "frames %7s %u %zu %u %lf %lf %u", word, &shape.sessions, &shape.payload, &shape.burst,
+                      &shape.rate, &shape.seconds, &stamps) == 7) {
+        shape.stamps = stamps != 0;
+        do_frames(g, word, &shape);
+    } else if (sscanf(line, "calls %7s %u %zu %u %u %lf", word, &shape.sessions, &shape.payload, &shape.burst,
+                      &period_us, &shape.seconds) == 6) {
+        shape.stamps = true;
+        shape.period_ns = period_us * 1000ull;
+        do_frames(g, word, &shape);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     struct generator g = {.options = parse_options(argc, argv)};
@@ -57,6 +125,8 @@ int main(int argc, char **argv)
     if (!g.sessions)
         fail("memory");
     open_endpoints(&g);
+    if (g.options.object)
+        link_open(&g);
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (char line[256]; fgets(line, sizeof line, stdin);) {
         unsigned count, window;
@@ -70,7 +140,7 @@ int main(int argc, char **argv)
         else if (sscanf(line, "run %7s %u %zu %u %u %lf %lf", direction, &shape.sessions, &shape.payload,
                         &shape.spread, &shape.burst, &shape.rate, &shape.seconds) == 7)
             do_run(&g, direction, &shape);
-        else
+        else if (!do_frames_command(&g, line))
             fail("unknown command: %s", line);
     }
 }

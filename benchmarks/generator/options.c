@@ -48,42 +48,49 @@ static void parse_server(const char *text, struct sockaddr_in *server)
         AF_INET, htons(port), {htonl(parse_address("server", host))}, {0}};
 }
 
-static void parse_mac(const char *text, uint8_t mac[6])
+static void parse_mac(const char *name, const char *text, uint8_t mac[6])
 {
     if (sscanf(text, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", mac, mac + 1, mac + 2, mac + 3, mac + 4, mac + 5) != 6)
-        fail("--gateway: '%s' is no MAC address", text);
+        fail("--%s: '%s' is no MAC address", name, text);
+}
+
+static void take_option(struct options *o, int option, const char *name, const char *value)
+{
+    switch (option) {
+    case 'i': o->interface = value; break;
+    case 'g': parse_mac(name, value, o->gateway); break;
+    case 's': parse_server(value, &o->server); break;
+    case 'u': o->user = value; break;
+    case 'w': o->password = value; break;
+    case 'c': o->first_client = parse_address(name, value); break;
+    case 'p': o->first_peer = parse_address(name, value); break;
+    case 'o': o->object = value; break;
+    case 'x': o->spare = value; break;
+    case 'I': o->peer_interface = value; break;
+    case 'G': parse_mac(name, value, o->peer_gateway); break;
+    default: exit(64);
+    }
 }
 
 struct options parse_options(int argc, char **argv)
 {
     static const struct option names[] = {
-        {"interface", required_argument, NULL, 'i'}, {"gateway", required_argument, NULL, 'g'},
-        {"server", required_argument, NULL, 's'},    {"user", required_argument, NULL, 'u'},
-        {"password", required_argument, NULL, 'w'},  {"clients", required_argument, NULL, 'c'},
-        {"peers", required_argument, NULL, 'p'},     {0},
+        {"interface", required_argument, NULL, 'i'},      {"gateway", required_argument, NULL, 'g'},
+        {"server", required_argument, NULL, 's'},         {"user", required_argument, NULL, 'u'},
+        {"password", required_argument, NULL, 'w'},       {"clients", required_argument, NULL, 'c'},
+        {"peers", required_argument, NULL, 'p'},          {"frames", required_argument, NULL, 'o'},
+        {"spare-interface", required_argument, NULL, 'x'}, {"peer-interface", required_argument, NULL, 'I'},
+        {"peer-gateway", required_argument, NULL, 'G'},   {0},
     };
     struct options o = {.user = "", .password = ""};
-    for (int c, index; (c = getopt_long(argc, argv, "", names, &index)) != -1;) {
-        if (c == 'i')
-            o.interface = optarg;
-        else if (c == 'g')
-            parse_mac(optarg, o.gateway);
-        else if (c == 's')
-            parse_server(optarg, &o.server);
-        else if (c == 'u')
-            o.user = optarg;
-        else if (c == 'w')
-            o.password = optarg;
-        else if (c == 'c')
-            o.first_client = parse_address("clients", optarg);
-        else if (c == 'p')
-            o.first_peer = parse_address("peers", optarg);
-        else
-            exit(64);
-    }
+    for (int c, index; (c = getopt_long(argc, argv, "", names, &index)) != -1;)
+        take_option(&o, c, c == '?' ? "" : names[index].name, optarg);
     errno = 0;
     if (!o.interface || !o.server.sin_port || !o.first_client || !o.first_peer)
         fail("--interface NAME --gateway MAC --server ADDR:PORT --clients ADDR --peers ADDR are needed"
-             " (and --user NAME --password WORD)");
+             " (and --user NAME --password WORD; --frames OBJECT --spare-interface NAME for the kernel half;"
+             " --peer-interface NAME --peer-gateway MAC for peers elsewhere)");
+    if (o.object && !o.spare)
+        fail("--frames needs --spare-interface");
     return o;
 }

@@ -24,6 +24,13 @@ static void put_credentials(struct generator *g, const struct session *s, struct
     stun_sign(w, g->key);
 }
 
+struct sockaddr_in peer_of(const struct generator *g, uint32_t n)
+{
+    if (g->pairs)
+        return g->sessions[n ^ 1].relayed;
+    return (struct sockaddr_in){AF_INET, htons(PEER_PORT), {htonl(peer_address(g, n))}, {0}};
+}
+
 void session_send(struct generator *g, uint32_t n)
 {
     struct session *s = &g->sessions[n];
@@ -35,7 +42,7 @@ void session_send(struct generator *g, uint32_t n)
         stun_put_u32(&w, STUN_REQUESTED_TRANSPORT, (uint32_t)TRANSPORT_UDP << 24);
         stun_put_u32(&w, STUN_LIFETIME, LIFETIME_SECONDS);
     } else if (s->step == STEP_BIND) {
-        struct sockaddr_in peer = {AF_INET, htons(PEER_PORT), {htonl(peer_address(g, n))}, {0}};
+        struct sockaddr_in peer = peer_of(g, n);
         stun_begin(&w, STUN_CHANNEL_BIND, STUN_REQUEST, transaction);
         stun_put_u32(&w, STUN_CHANNEL_NUMBER, (uint32_t)s->channel << 16);
         stun_put_xor_address(&w, STUN_XOR_PEER_ADDRESS, &peer);

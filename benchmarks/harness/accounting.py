@@ -12,22 +12,35 @@ TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 class Sample:
     wall_ns: int
     task_ns: int           # run time of all threads: exact
+    receive_ns: int        # run time of the kernel threads that receive for the server: exact
+    generator_ns: int      # run time of the generator: exact
     user_ticks: int        # utime and stime: sampled by the tick, good for their proportion only
     system_ticks: int
+    machine_busy_ticks: int
     cpu_busy_ticks: int    # of the server's CPU: everything that is neither idle nor stolen
     cpu_steal_ticks: int
     machine_steal_ticks: int
     receive_drops: int     # UDP datagrams that found a full socket buffer, in the server's namespace
 
 
-def sample(pid: int, cpu: int) -> Sample:
+def run_time_ns(pid: int) -> int:
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())
+
+
+def sample(pid: int, cpu: int, receivers: list[int], generator: int) -> Sample:
     stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    run_time = sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())
     cpus = {line.split()[0]: [int(v) for v in line.split()[1:]] for line in Path("/proc/stat").read_text().splitlines()
             if line.startswith("cpu")}
-    user, nice, system, _idle, _iowait, irq, softirq, steal = cpus[f"cpu{cpu}"][:8]
-    return Sample(time.monotonic_ns(), run_time, int(stat[11]), int(stat[12]), user + nice + system + irq + softirq,
-                  steal, cpus["cpu"][7], _receive_drops(pid))
+    busy, steal = _busy(cpus[f"cpu{cpu}"])
+    return Sample(time.monotonic_ns(), run_time_ns(pid), sum(map(run_time_ns, receivers)),
+                  run_time_ns(generator), int(stat[11]), int(stat[12]),
+                  _busy(cpus["cpu"])[0], busy, steal, cpus["cpu"][7], _receive_drops(pid))
+
+
+def _busy(ticks: list[int]) -> tuple[int, int]:
+    """Ticks of a line of /proc/stat that are neither idle nor stolen, and those that are stolen."""
+    user, nice, system, _idle, _iowait, irq, softirq, steal = ticks[:8]
+    return user + nice + system + irq + softirq, steal
 
 
 def _receive_drops(pid: int) -> int:
@@ -41,6 +54,8 @@ class Spent:
 
     seconds: float
     task_ns: int
+    receive_ns: int
+    other_ns: float         # of all CPUs, neither server nor receive path nor generator; to the tick
     user_share: float       # of the task's time; 0 when nothing was sampled
     cpu_busy_ns: int
     foreign_share: float    # of the server's CPU: busy with neither the server nor idling; a little is softirq
@@ -53,7 +68,10 @@ class Spent:
         user, system = b.user_ticks - a.user_ticks, b.system_ticks - a.system_ticks
         steal = max(b.cpu_steal_ticks - a.cpu_steal_ticks, b.machine_steal_ticks - a.machine_steal_ticks)
         task, busy = b.task_ns - a.task_ns, (b.cpu_busy_ticks - a.cpu_busy_ticks) * TICK_NS
-        return Spent(wall / 1e9, task, user / (user + system) if user + system else 0.0, busy,
+        receive = b.receive_ns - a.receive_ns
+        accounted = task + receive + b.generator_ns - a.generator_ns
+        other = max(0, (b.machine_busy_ticks - a.machine_busy_ticks) * TICK_NS - accounted)
+        return Spent(wall / 1e9, task, receive, other, user / (user + system) if user + system else 0.0, busy,
                      max(0.0, (busy - task) / wall), steal * TICK_NS / wall, b.receive_drops - a.receive_drops)
 
 

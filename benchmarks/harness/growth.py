@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 from . import servers, topology
 from .bench import Bench, Measured
-from .load import Cell
+from .cells import Cell
 from .programs import OUT
 
 SAMPLES_A_SECOND = 4000

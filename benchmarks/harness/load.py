@@ -3,25 +3,13 @@
 import json
 import selectors
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from . import servers, topology
+from .cells import Cell
 from .programs import OUT, pinned
 
-GENERATOR_CPU = 0
 WINDOW = 64
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One shape of traffic."""
-
-    name: str
-    direction: str          # up: client to peer; down: peer to client; both
-    payload: int            # bytes
-    burst: int              # datagrams to one flow at a time
-    sessions: int
-    spread: int = 1         # sizes: payload, payload + 1 and so on; more than one keeps GSO from joining datagrams
 
 
 @dataclass(frozen=True)
@@ -39,6 +27,8 @@ class Trial:
     stale: int
     unexpected: int
     sink_dropped: int
+    compared: int = 0       # to the last byte; the heads of all are checked
+    latency_us: dict = field(default_factory=dict)
 
     @property
     def offered_rate(self) -> float:
@@ -60,11 +50,16 @@ class Generator:
 
     def __init__(self, net: topology.Topology):
         command = [
-            "ip", "netns", "exec", net.load, *pinned(GENERATOR_CPU), str(OUT / "generator"),
-            "--interface", "load0", "--gateway", net.server_mac, "--server",
+            "ip", "netns", "exec", net.load, *pinned(topology.LOAD_CPU), str(OUT / "generator"),
+            "--interface", "load0", "--gateway", net.mac(net.relay, "relay0"), "--server",
             f"{topology.SERVER_ADDRESS}:{servers.PORT}", "--user", servers.USER, "--password", servers.PASSWORD,
             "--clients", topology.FIRST_CLIENT, "--peers", topology.FIRST_PEER,
         ]
+        if net.link == "frames":
+            command += ["--frames", str(OUT / "frames.bpf.o"), "--spare-interface", "spare0"]
+        if net.nics == 2:
+            command += ["--peer-interface", "load1", "--peer-gateway", net.mac(net.relay, "relay1")]
+        self.link = net.link
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True)
 
@@ -80,8 +75,9 @@ class Generator:
             self.process.wait()
 
     def ask(self, command: str, timeout: float) -> dict:
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
+        if self.process.poll() is None:
+            self.process.stdin.write(command + "\n")
+            self.process.stdin.flush()
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ)
             if not selector.select(timeout):
@@ -94,10 +90,29 @@ class Generator:
     def allocate(self, sessions: int, window: int = WINDOW) -> dict:
         return self.ask(f"allocate {sessions} {window}", 30 + sessions / 200)
 
+    def prepare(self, server: servers.Server, cell: Cell) -> None:
+        """The sessions that a cell needs, of the kind that the server has."""
+        if server.echoes:
+            self.ask(f"assume {cell.sessions}", 10)
+        elif cell.direction == "pairs":
+            self.ask(f"pair {cell.sessions} {WINDOW}", 30 + cell.sessions / 200)
+        else:
+            self.allocate(cell.sessions)
+
     def release(self, window: int = WINDOW) -> dict:
         return self.ask(f"release {window}", 60)
 
-    def run(self, cell: Cell, rate: float, seconds: float) -> Trial:
-        command = (f"run {cell.direction} {cell.sessions} {cell.payload} {cell.spread} {cell.burst} {rate:.0f} "
-                   f"{seconds}")
+    def run(self, cell: Cell, rate: float, seconds: float, stamps: bool = False, echoes: bool = False) -> Trial:
+        """rate: datagrams a second; 0, with frames: as many as the generator can."""
+        if self.link == "frames":
+            direction = "echo" if echoes else cell.direction
+            command = (f"frames {direction} {cell.sessions} {cell.payload} {cell.burst} {rate:.0f} {seconds}"
+                       f" {int(stamps)}")
+        else:
+            command = (f"run {cell.direction} {cell.sessions} {cell.payload} {cell.spread} {cell.burst} {rate:.0f} "
+                       f"{seconds}")
         return Trial(**self.ask(command, seconds + 40))
+
+    def calls(self, direction: str, calls: int, payload: int, burst: int, period_us: int, seconds: float) -> Trial:
+        """Each session sends `burst` datagrams a period and direction, at a moment of its own."""
+        return Trial(**self.ask(f"calls {direction} {calls} {payload} {burst} {period_us} {seconds}", seconds + 40))

@@ -14,9 +14,11 @@ def describe() -> dict:
         "kernel": platform.release(),
         "system": _system(),
         "compiler": _first_line("cc", "--version"),
-        "revision": _first_line("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"),
-        "load_average": os.getloadavg()[0],
     }
+
+
+def revision() -> str:
+    return _first_line("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty")
 
 
 def _cpu_model() -> str:

@@ -15,13 +15,14 @@ WARM_SESSIONS = 32
 def first_answers(net: topology.Topology, server_ofs: dict, count: int) -> dict[str, float]:
     """Milliseconds from exec to the first Binding answer: medians of `count` starts by server name, taking turns.
 
-    server_ofs: functions from an address to a Server.
+    server_ofs: functions that make a Server.
     """
     times: dict[str, list[float]] = {}
     for _ in range(count):
         for name, server_of in server_ofs.items():
-            server = server_of("127.0.0.1")
-            command = ["ip", "netns", "exec", net.relay, str(OUT / "first-answer"), f"127.0.0.1:{servers.PORT}",
+            server = server_of()
+            command = ["ip", "netns", "exec", net.relay, str(OUT / "first-answer"),
+                       f"{topology.SERVER_ADDRESS}:{servers.PORT}",
                        *server.command]
             done = subprocess.run(command, capture_output=True, text=True, timeout=30)
             if done.returncode != 0:

@@ -1,9 +1,9 @@
 """The largest rate that a server relays with less than 0.1 % loss (after RFC 2544 section 26.1, over short trials)."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
-from .bench import Bench, Measured
-from .load import Cell
+from .bench import Bench, Measured, is_loaded
+from .cells import Cell
 
 LOSS_LIMIT = 0.001
 # A pause of one millisecond in either process is a loss; a rate holds when it holds in one of so many trials.
@@ -22,11 +22,14 @@ class Found:
     rate: float
     generator_limited: bool
     task_ns: float          # of the server's threads, at the largest rate
-    cpu_ns: float           # of the server's CPU, softirq included, at the largest rate
+    receive_ns: float       # of its receive path, an XDP program included, where that is a thread of its own
+    cpu_ns: float           # all that the relay costs the machine, at the largest rate
+    other_ns: float         # what the machine did besides, generator not included; to a tick's precision
     user_share: float
     overload_offered: float
     overload_delivered: float
     overload_task_ns: float
+    half_latency_us: dict   # at half of the largest rate; empty where it is not measured
     steal: float            # shares of the CPU that others took, the largest of the trials that count
     foreign: float
 
@@ -34,42 +37,83 @@ class Found:
         return asdict(self)
 
 
-def holds(bench: Bench, cell: Cell, rate: float, seconds: float) -> tuple[bool, Measured]:
+@dataclass(frozen=True)
+class _Trial:
+    held: bool
+    limited: bool       # the generator offered less than it was asked for, or lost datagrams itself
+    measured: Measured
+
+
+def _try(bench: Bench, cell: Cell, rate: float, seconds: float) -> _Trial:
+    short = None
     for _ in range(TRIALS_A_RATE):
         measured = bench.drive(cell, rate, seconds)
-        if measured.trial.loss < LOSS_LIMIT:
-            return True, measured
-        # A loss this large is no accident: the rate is too much.
-        if measured.trial.loss > 0.05:
+        trial = measured.trial
+        if trial.loss < LOSS_LIMIT:
+            if trial.offered_rate >= rate * OFFERED_SHARE and trial.sink_dropped == 0:
+                return _Trial(True, False, measured)
+            # One pause of the generator is an accident, too.
+            short = measured
+        # A loss this large is none: the rate is too much.
+        elif trial.loss > 0.05:
             break
-    return False, measured
+    return _Trial(short is not None, short is not None, short or measured)
 
 
 def largest_rate(bench: Bench, cell: Cell, seconds: float, precision: float) -> Found:
     """Narrows [what held, what did not] until they differ by `precision`; then overloads by half as much again."""
     bench.drive(cell, FLOOR * 10, 0.2)
-    flooded = bench.drive(cell, CEILING, seconds)
-    guess = max(flooded.trial.delivered_rate, FLOOR)
-    low, low_measured, high = 0.0, None, CEILING
-    limited, rate = False, guess
-    while low == 0.0 or high / low > 1 + precision:
-        held, measured = holds(bench, cell, rate, seconds)
-        if held:
-            low, low_measured = measured.trial.received / measured.trial.seconds, measured
-            if measured.trial.offered_rate < rate * OFFERED_SHARE or measured.trial.sink_dropped > 0:
-                limited = True
-                break
+    flooded = bench.drive(cell, 0 if cell.link == "frames" else CEILING, seconds)
+    if flooded.trial.loss < LOSS_LIMIT and cell.link == "frames":
+        return _limited(bench, cell, flooded, seconds)
+    low, low_measured, high, limited = 0.0, None, CEILING, False
+    rate = max(flooded.trial.delivered_rate, FLOOR)
+    while low == 0.0 or (high / low > 1 + precision and not limited):
+        tried = _try(bench, cell, rate, seconds)
+        if tried.held:
+            low, low_measured = tried.measured.trial.received / tried.measured.trial.seconds, tried.measured
+            limited = tried.limited
         else:
             high = rate
             if high < FLOOR:
-                raise RuntimeError(f"{bench.server.name}, {cell.name}: loses at every rate: {measured}")
+                raise RuntimeError(f"{bench.server.name}, {cell.name}: loses at every rate: {tried.measured}")
         rate = _next(low, high)
     over = bench.drive(cell, low * OVERLOAD, seconds * 2)
     best = bench.drive(cell, low, seconds * 2)
-    counted = [low_measured.spent, over.spent, best.spent]
-    return Found(low, limited, best.task_ns_per_datagram, best.cpu_ns_per_datagram, best.spent.user_share,
-                 over.trial.offered_rate, over.trial.delivered_rate, over.task_ns_per_datagram,
-                 max(s.steal_share for s in counted), max(s.foreign_share for s in counted))
+    return _found(bench, cell, low, limited, best, over, [low_measured, over, best], seconds)
+
+
+def _found(bench: Bench, cell: Cell, rate: float, limited: bool, best: Measured, over: Measured,
+           counted: list[Measured], seconds: float) -> Found:
+    return Found(
+        rate=rate, generator_limited=limited, task_ns=best.task_ns_per_datagram,
+        receive_ns=best.receive_ns_per_datagram, cpu_ns=best.cpu_ns_per_datagram,
+        other_ns=best.other_ns_per_datagram, user_share=best.spent.user_share,
+        overload_offered=over.trial.offered_rate, overload_delivered=over.trial.delivered_rate,
+        overload_task_ns=over.task_ns_per_datagram, half_latency_us=_half(bench, cell, rate, seconds),
+        steal=max(m.spent.steal_share for m in counted),
+        foreign=max(m.spent.foreign_share if is_loaded(m.spent) else 0.0 for m in counted))
+
+
+def _half(bench: Bench, cell: Cell, rate: float, seconds: float) -> dict:
+    if cell.link != "frames":
+        return {}
+    bench.make_urgent()
+    return bench.drive(cell, rate / 2, seconds * 2, stamps=True).trial.latency_us
+
+
+def _limited(bench: Bench, cell: Cell, flooded: Measured, seconds: float) -> Found:
+    """A relay that takes all that its neighbours on the CPU leave time for: generating and receiving end there, too."""
+    best = bench.drive(cell, 0, seconds * 2)
+    return _found(bench, cell, best.trial.delivered_rate, True, best, best, [flooded, best], seconds)
+
+
+def overloaded(bench: Bench, cell: Cell, found: Found, seconds: float) -> Found:
+    """The same with what becomes of all that the generator can offer to this bench."""
+    bench.drive(cell, 0, 0.2)
+    over = bench.drive(cell, 0, seconds)
+    return replace(found, overload_offered=over.trial.offered_rate, overload_delivered=over.trial.delivered_rate,
+                   overload_task_ns=over.task_ns_per_datagram)
 
 
 def _next(low: float, high: float) -> float:

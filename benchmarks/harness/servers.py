@@ -1,14 +1,17 @@
 """The servers that can be measured: how each is started so that all do the same work with the same means."""
 
+import hashlib
 import os
 import resource
 import shutil
 import subprocess
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from . import topology
+from .cells import DIRECTIONS
 from .programs import OUT, ROOT
 
 USER, PASSWORD, REALM = "bench", "bench-password", "bench"
@@ -16,6 +19,8 @@ PORT = 3478
 RELAY_PORTS = (20000, 60000)
 # Socket buffers where a server lets them be set: coturn asks for much and gets the system's limit.
 BUFFER_BYTES = 4 << 20
+# Of the XDP plane: more than the largest cell has.
+ROUTES = 32_768
 
 
 @dataclass(frozen=True)
@@ -23,63 +28,112 @@ class Server:
     name: str
     command: tuple[str, ...]
     version: str
-    environment: tuple[tuple[str, str], ...] = ()
+    links: tuple[str, ...] = ("frames", "whole")
+    directions: tuple[str, ...] = DIRECTIONS
+    nics: int = 2
+    echoes: bool = False        # sends back what it gets and knows no sessions
+    drops: bool = False         # counts what arrives there: nothing comes back
+    relays: bool = True         # a TURN server, with start, memory and setups to measure
 
     @property
     def available(self) -> bool:
         return shutil.which(self.command[0]) is not None
 
 
-def coturn(address: str = topology.SERVER_ADDRESS, threads: int = 1) -> Server:
+@cache
+def version_of(binary: str) -> str:
+    if not shutil.which(binary):
+        return ""
+    done = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10)
+    words = [line for line in done.stdout.splitlines() if line.strip()]
+    return words[-1].split()[-1] if words else ""
+
+
+@cache
+def build_of(binary: str) -> str:
+    """Version and build: two builds of one version are not the same server."""
+    if not Path(binary).exists():
+        return ""
+    return f"{version_of(binary)}, SHA-256 {hashlib.sha256(Path(binary).read_bytes()).hexdigest()[:12]}"
+
+
+def coturn(relay: str = topology.SERVER_ADDRESS, threads: int = 1) -> Server:
     binary = "turnserver"
-    version = ""
-    if shutil.which(binary):
-        version = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10).stdout.split()[-1]
     command = (
-        binary, "-n", "--listening-ip", address, "--relay-ip", address, "--listening-port", str(PORT),
+        binary, "-n", "--listening-ip", topology.SERVER_ADDRESS, "--relay-ip", relay, "--listening-port", str(PORT),
         "--relay-threads", str(threads), "--lt-cred-mech", "--user", f"{USER}:{PASSWORD}", "--realm", REALM,
         "--min-port", str(RELAY_PORTS[0]), "--max-port", str(RELAY_PORTS[1]),
         "--no-cli", "--no-tls", "--no-dtls", "--no-tcp", "--no-tcp-relay", "--no-rfc5780", "--no-software-attribute",
         "--allow-loopback-peers", "--log-file", "/dev/null", "--no-stdout-log",
         "--db", str(OUT / "no-database"), "--pidfile", str(OUT / f"coturn-{os.getpid()}.pid"),
     )
-    return Server(f"coturn-{threads}", command, version)
+    return Server(f"coturn-{threads}", command, version_of(binary))
 
 
-def reference(address: str = topology.SERVER_ADDRESS, *options: str) -> Server:
+def reference(relay: str = topology.SERVER_ADDRESS, *options: str) -> Server:
     command = (
-        str(OUT / "reference"), "--listen", f"{address}:{PORT}", "--relay", address,
+        str(OUT / "reference"), "--listen", f"{topology.SERVER_ADDRESS}:{PORT}", "--relay", relay,
         "--ports", "{}-{}".format(*RELAY_PORTS), "--buffer", str(BUFFER_BYTES), *options,
     )
     return Server("-".join(["reference", *(o.removeprefix("--") for o in options)]), command, "of this repository")
 
 
-def relayd(address: str = topology.SERVER_ADDRESS, plane: str = "socket", workers: int = 1,
+def swap(relay: str = topology.SERVER_ADDRESS, program: str = "swap_transmit") -> Server:
+    command = (str(OUT / "reference-xdp"), str(OUT / "swap.bpf.o"), program, "relay0")
+    return Server(f"reference-xdp-{program}", command, "of this repository", ("frames",), ("up",), nics=1, echoes=True,
+                  drops=program == "drop", relays=False)
+
+
+def relayd(relay: str = topology.SERVER_ADDRESS, *options: str, plane: str = "socket", workers: int = 1,
            variable: str = "RELAYD_BINARY", name: str = "") -> Server:
     binary = os.environ.get(variable, str(ROOT / ".build/release/relayd"))
-    version = ""
-    if shutil.which(binary):
-        version = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10).stdout.strip()
     command = (
-        binary, "run", "--data-plane", plane, "--workers", str(workers), "--listen", f"{address}:{PORT}",
-        "--relay-address", address, "--relay-ports", "{}-{}".format(*RELAY_PORTS), "--realm", REALM,
+        binary, "run", "--data-plane", plane, "--workers", str(workers),
+        "--listen", f"{topology.SERVER_ADDRESS}:{PORT}", "--relay-address", relay,
+        "--relay-ports", "{}-{}".format(*RELAY_PORTS), "--realm", REALM,
         "--user", f"{USER}:{PASSWORD}", "--allow-peer", topology.BENCHMARK_RANGE, "--allocations-per-user", "0",
         "--unauthenticated-rate", "0", "--receive-buffer", str(BUFFER_BYTES), "--send-buffer", str(BUFFER_BYTES),
-        "--log-level", "error",
+        "--log-level", "error", *options,
     )
-    return Server(name or f"relayd-{plane}", command, version.splitlines()[0] if version else "")
+    return Server(name or f"relayd-{plane}", command, build_of(binary),
+                  ("frames",) if plane == "xdp" else ("frames", "whole"))
 
 
+def relayd_xdp(relay: str, slow_path: str, name: str) -> Server:
+    return relayd(relay, "--xdp-routes", str(ROUTES), "--xdp-slow-path", slow_path, plane="xdp", name=name)
+
+
+# Functions from the relay's address towards peers to a Server.
 BY_NAME = {
     "coturn": coturn,
-    "coturn-2": lambda: coturn(threads=2),
+    # As many threads as cores, and never the same as `coturn`.
+    "coturn-cores": lambda relay=topology.SERVER_ADDRESS: coturn(relay, max(2, os.cpu_count() or 2)),
     "reference": reference,
-    "reference-no-gso": lambda: reference(topology.SERVER_ADDRESS, "--no-gro", "--no-gso"),
-    "reference-connected": lambda: reference(topology.SERVER_ADDRESS, "--connected"),
-    "relayd-before": lambda: relayd(variable="RELAYD_BEFORE", name="relayd-before"),
+    "reference-no-gso": lambda relay=topology.SERVER_ADDRESS: reference(relay, "--no-gro", "--no-gso"),
+    "reference-connected": lambda relay=topology.SERVER_ADDRESS: reference(relay, "--connected"),
+    "reference-xdp": swap,
+    "reference-xdp-drop": lambda relay=topology.SERVER_ADDRESS: swap(relay, "drop"),
+    "reference-xdp-redirect": lambda relay=topology.SERVER_ADDRESS: swap(relay, "swap_redirect"),
+    "relayd-before": lambda relay=topology.SERVER_ADDRESS: relayd(
+        relay, variable="RELAYD_BEFORE", name="relayd-before"),
     "relayd": relayd,
-    "relayd-io-uring": lambda: relayd(plane="io-uring"),
+    "relayd-io-uring": lambda relay=topology.SERVER_ADDRESS: relayd(relay, plane="io-uring"),
+    "relayd-xdp": lambda relay=topology.SERVER_ADDRESS: relayd_xdp(relay, "socket", "relayd-xdp"),
+    "relayd-xdp-io-uring": lambda relay=topology.SERVER_ADDRESS: relayd_xdp(relay, "io-uring", "relayd-xdp-io-uring"),
 }
+
+
+def refusal(server: Server) -> str:
+    """Why a server cannot be measured here; empty when it can."""
+    if not server.available:
+        return f"{server.command[0]} is not there"
+    if server.command[1:2] == ("run",):
+        # relayd's own check names an option that this version lacks.
+        done = subprocess.run([server.command[0], "check", *server.command[2:]], capture_output=True, text=True,
+                              timeout=10)
+        if done.returncode != 0:
+            return " ".join((done.stderr or done.stdout).split())[:300]
+    return ""
 
 
 class Running:
@@ -94,7 +148,7 @@ class Running:
         with log.open("w") as output:
             self.process = subprocess.Popen(
                 [*prefix, *server.command], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                env={**os.environ, **dict(server.environment)}, preexec_fn=_raise_file_limit)
+                preexec_fn=_raise_file_limit)
         self.log = log
 
     @property

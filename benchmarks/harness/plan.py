@@ -1,0 +1,108 @@
+"""Which steps a run has, in which order."""
+
+from collections.abc import Callable
+
+from . import calls, chain, check, growth, means, search, stages, topology
+from .bench import SERVER_CPU, Bench
+from .cells import BASE, Cell
+from .progress import Step
+
+PARTS = ("check", "chain", "start", "means", "cells", "calls", "stages", "growth")
+# What `make bench` does not take the time for.
+ONLY_ON_DEMAND = ("growth",)
+CHAIN_SERVERS = ("reference-xdp-drop", "reference-xdp", "reference-xdp-redirect", "relayd-xdp", "relayd-xdp-io-uring")
+GROWTH_SESSIONS = (10, 10_000)
+# With few sessions a full batch holds several datagrams of each: sizes that differ keep them apart, or GSO would make
+# few sessions cheaper than the code is.
+GROWTH_SPREAD = 16
+# Below every server's limit, and above: there the batches are full.
+GROWTH_LOADS = {"half": 60_000, "full": 400_000}
+
+
+def measure_cell(server_of: Callable, cell: Cell, given) -> dict:
+    with topology.Topology(cell.link, cell.nics, given.segmentation) as net:
+        with Bench(net, server_of(net.relay_address)) as bench:
+            bench.prepare(cell)
+            found = search.largest_rate(bench, cell, given.seconds, given.precision)
+    if found.generator_limited and cell.link == "frames":
+        # The generator can only offer more than the relay takes where they do not share a CPU.
+        with topology.Topology(cell.link, cell.nics, receive_cpu=SERVER_CPU) as net:
+            with Bench(net, server_of(net.relay_address)) as bench:
+                bench.prepare(cell)
+                found = search.overloaded(bench, cell, found, given.seconds)
+    return found.as_json()
+
+
+def measure_calls(server_of: Callable, shape: calls.CallShape, given) -> dict:
+    with topology.Topology("frames") as net, Bench(net, server_of(net.relay_address)) as bench:
+        return calls.most_calls(bench, shape, max(1.0, given.seconds)).as_json()
+
+
+def measure_means(server_of: Callable, given) -> dict:
+    with topology.Topology("frames") as net:
+        return means.means(net, server_of(), given.sessions).as_json()
+
+
+def measure_starts(subjects: dict, given) -> dict:
+    with topology.Topology("frames") as net:
+        return means.first_answers(net, subjects, 5 if given.quick else 20)
+
+
+def measure_growth(server_of: Callable, direction: str, rate: float, sessions: int, given) -> dict:
+    cell = Cell(direction, 172, 1, sessions, "whole", spread=GROWTH_SPREAD)
+    with topology.Topology("whole") as net:
+        return growth.cost(net, server_of(), cell, rate, 2.0 if given.quick else 10.0).as_json()
+
+
+def _cells(subjects: dict, given) -> list[Step]:
+    steps = []
+    seconds = 16 * given.seconds + 2
+    for turn in range(max(given.rounds, given.base_rounds)):
+        for cell in given.cells:
+            # Most is concluded from the base cell.
+            if turn >= (given.base_rounds if cell == BASE else given.rounds):
+                continue
+            # The order turns from round to round: nobody is always first after a pause.
+            order = list(subjects.items())
+            order = order[turn % len(order):] + order[:turn % len(order)]
+            for name, server_of in order:
+                server = server_of()
+                if cell.suits(server) and not server.drops and (server.relays or cell == BASE):
+                    steps.append(Step(("cell", cell.name, name, str(turn)),
+                                      lambda s=server_of, c=cell: measure_cell(s, c, given), seconds))
+    return steps
+
+
+def _growth(subjects: dict, given) -> list[Step]:
+    steps = []
+    for direction in ("up",) if given.quick else ("up", "down"):
+        for load, rate in GROWTH_LOADS.items():
+            for name, server_of in subjects.items():
+                if "whole" in server_of().links:
+                    steps += [Step(("growth", name, direction, load, str(n)), lambda s=server_of, d=direction, r=rate,
+                                   n=n: measure_growth(s, d, r, n, given), 14) for n in GROWTH_SESSIONS]
+    return steps
+
+
+def steps(subjects: dict, given) -> list[Step]:
+    """All steps of a run. subjects: functions that make a Server, by name."""
+    relays = {name: of for name, of in subjects.items() if of().relays}
+    # A quick run spends its time on the first and the last: the base and the one that is compared.
+    ends = {name: relays[name] for name in (list(relays)[0], list(relays)[-1])} if given.quick and relays else relays
+    made = {
+        "check": [Step(("check",), check.check, 3)],
+        "chain": [Step(("chain", name, str(turn)), lambda s=of: chain.chain(s, given.seconds).as_json(),
+                       given.seconds + 2)
+                  for turn in range(3)
+                  for name, of in subjects.items() if name in CHAIN_SERVERS],
+        "start": [Step(("start",), lambda: measure_starts(relays, given), len(relays) * (2 if given.quick else 8))],
+        "means": [Step(("means", name), lambda s=of: measure_means(s, given), 4 + given.sessions / 2000)
+                  for name, of in relays.items()],
+        "cells": _cells(subjects, given),
+        "calls": [Step(("calls", shape.name, name), lambda s=of, shape=shape: measure_calls(s, shape, given), 20)
+                  for shape in given.shapes for name, of in ends.items()],
+        "stages": [Step(("stages", name), lambda s=of: stages.stages(s, given.seconds).as_json(), given.seconds + 4)
+                   for name, of in ends.items()],
+        "growth": _growth(relays, given),
+    }
+    return [step for part in PARTS if part in given.parts for step in made[part]]

@@ -1,0 +1,51 @@
+"""The report as one page with its plots beside it."""
+
+from pathlib import Path
+
+from ..cells import BASE
+from ..progress import Records
+from . import extra, plots, scale, sections
+from .figures import Figures
+
+
+def write(path: Path, records: Records) -> None:
+    """Writes `path` and, in the folder `plots` beside it, what it shows."""
+    f = Figures(records)
+    folder = path.parent / "plots"
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = {}
+    for name, draw in plots.ALL.items():
+        picture = draw(f)
+        file = folder / f"{name}.svg"
+        file.unlink(missing_ok=True)
+        if picture:
+            file.write_text(picture)
+            drawn[name] = f"![{name}](plots/{name}.svg)\n"
+    shown = "\n".join(drawn[name] for name in ("rates", "costs", "latency", "sessions", "payloads") if name in drawn)
+    calls = sections.calls(f)
+    parts = [head(f), sections.goals(f), sections.ratios(f), shown, sections.cells(f), sections.chain(f), calls,
+             drawn.get("calls", "") if calls else "", sections.means(f), scale.stages(f), scale.prediction(f),
+             sections.growth(f), sections.check(f), extra.costs(), extra.micro(), sections.errors(f), method(f)]
+    path.write_text("\n".join(part for part in parts if part))
+
+
+def head(f: Figures) -> str:
+    h, machine = f.header, f.header["machine"]
+    versions = "\n".join(f"- {name}: {version or 'version unknown'}" for name, version in h["versions"].items())
+    length = "A quick run: one round, short trials, few cells. " if h["quick"] else ""
+    command = "make bench BENCH_ARGS=--quick" if h["quick"] else "make bench"
+    return (f"# Results\n\n{length}{h['date']}, revision {h['revision']}, by `{command}`. "
+            f"{machine['cpus']} x {machine['cpu']}, {machine['memory_bytes'] / 2**30:.0f} GB, Linux {machine['kernel']}, "
+            f"{machine['system']}, {machine['compiler']}. {h['rounds']} interleaved round{'s' if h['rounds'] > 1 else ''} (of {BASE.name} {h['base_rounds']}), "
+            f"trials of {h['seconds']:g} s, rates to {h['precision']:.0%}. Load of the machine at the start: "
+            f"{h['load_average']:.1f}.\n\nAbsolute figures of a virtual machine drift by a fifth and more; ratios within a "
+            f"round hold better. A cell is DIRECTION/PAYLOAD/BURST/SESSIONS.\n\n{versions}\n")
+
+
+def method(f: Figures) -> str:
+    whole = "whole" if f.header["segmentation"] == "whole" else "cut in software"
+    return ("## How it was measured\n\n[README.md](README.md) says it in full. In short: generator, receive path of the relay "
+            "and the counting program on CPU 0, the server's threads on CPU 1; every datagram is a frame of its own, checked "
+            "on arrival, and one of sixteen to its last byte. A relay's CPU is the run time of its threads and of the thread "
+            "that receives for it, in which XDP programs run; the far end's counting program is in it, for all alike. "
+            f"Cells with /whole hand GSO packets over {whole} and count with sockets.\n")
