@@ -84,11 +84,11 @@ import Testing
                     client.send(payload.bytes, channel: 0x4000)
                 }
             }
-            rig.world.after(milliseconds: 2) { rig.link.swap(to: second) }
+            rig.world.after(milliseconds: 2) { rig.link.swap(to: PlaneOrder(second)) }
             rig.world.after(milliseconds: 100) { rig.link.stop() }
         }
         var worker = try rig.relay.worker(link: rig.link)
-        #expect(worker.work(on: [rig.plane]) { _ in } == .stopped)
+        #expect(worker.work(on: PlaneOrder(rig.plane)) { _ in } == .stopped)
         #expect(rig.world.payloads.arrivedCount == 50 && rig.world.payloads.unaccounted.isEmpty)
         // And by no other.
         #expect(rig.plane.queuedCount >= 50)
