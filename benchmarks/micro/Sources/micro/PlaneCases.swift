@@ -72,7 +72,7 @@ final class LoopbackRelay {
         let worker = try Worker(
             core: core, listeners: [TransportAddress(loopback, port: serverPort)], opener: opener,
             reserved: ReservedSockets(opener: opener), link: link, notes: { _ in })
-        thread = try WorkerThread(worker, number: 0, planes: [plane], tell: { _ in })
+        thread = try WorkerThread(worker, number: 0, planes: PlaneOrder(plane), tell: { _ in })
         let peer = TransportAddress(loopback, port: peerPort)
         for (client, port) in zip(clients, clientPorts).reversed() {
             // The relayed port of the first client stays.
