@@ -23,11 +23,14 @@ BUILD_PACKAGES := binutils ca-certificates clang git libbpf-dev libc6-dev libelf
 # The clients that the program is run under, and what watches the wire meanwhile.
 CLIENT_PACKAGES := coturn
 TEST_PACKAGES   := $(CLIENT_PACKAGES) ethtool iproute2 python3 python3-venv tcpdump util-linux
+# What makes the Debian package, and what reads everything under deploy/.
+DEB_PACKAGES    := binutils chrpath dpkg-dev git
+DEPLOY_PACKAGES := $(DEB_PACKAGES) groff-base lintian mandoc python3 python3-venv systemd
 BENCH_PACKAGES  := $(CLIENT_PACKAGES) clang ethtool gcc iproute2 libbpf-dev libc6-dev libssl-dev linux-perf make procps \
                    python3
 
 .PHONY: help run test check format bench clean install release toolchain unit-tests address-tests \
-        integration-tests allocation-tests bench-micro bench-xdp
+        integration-tests allocation-tests deploy-tests deb reference bench-micro bench-xdp
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,7 +41,7 @@ run: release ## build release and start a demonstration relay on loopback
 
 test: ## build and run everything that tests, then count it
 	@rm -rf $(RESULTS) && mkdir -p $(RESULTS)
-	@$(MAKE) -k unit-tests integration-tests allocation-tests; status=$$?; scripts/summary $(RESULTS) && exit $$status
+	@$(MAKE) -k unit-tests integration-tests allocation-tests deploy-tests; status=$$?; scripts/summary $(RESULTS) && exit $$status
 
 unit-tests: toolchain ## run the Swift tests
 	@mkdir -p $(RESULTS)
@@ -54,6 +57,12 @@ address-tests: toolchain ## run what makes and closes sockets under the address 
 integration-tests: release $(VENV)/.complete ## run real clients against the release build
 	@mkdir -p $(RESULTS)
 	PYTEST_ARGS="$(PYTEST_ARGS)" scripts/integration $(VENV)/bin/python $(RELAYD) $(RESULTS)/integration.xml
+
+deploy-tests: release $(VENV)/.complete ## hold deploy/ and docs/ against the tools that read them, and the program
+	@scripts/install-missing $(DEPLOY_PACKAGES)
+	@mkdir -p $(RESULTS)
+	RELAYD_BINARY=$(abspath $(RELAYD)) $(VENV)/bin/python -B -m pytest -p no:cacheprovider --tb=short -ra --junit-xml=$(RESULTS)/deploy.xml \
+	  $(PYTEST_ARGS) Tests/Deploy
 
 allocation-tests: toolchain ## count heap allocations and reference counts an operation against what git says
 	cd benchmarks/micro && $(SWIFT) run --configuration release micro --check thresholds.json
@@ -83,8 +92,18 @@ bench-xdp: toolchain ## run the XDP program by the kernel's own test, for the ne
 release: toolchain ## build .build/release/relayd
 	$(SWIFT) build --configuration release --static-swift-stdlib --product relayd
 
+deb: release ## build a Debian package in .build
+	@scripts/install-missing $(DEB_PACKAGES)
+	scripts/package-deb $(RELAYD) .build
+
+reference: release ## write the pages that are made from the list of options
+	$(RELAYD) options --format markdown >docs/configuration.md
+	$(RELAYD) options --format man >deploy/man/relayd.8
+	$(RELAYD) options --format yaml >deploy/relayd.yaml
+
 install: release ## install relayd under PREFIX (default /usr/local)
 	install -D -m 755 $(RELAYD) $(DESTDIR)$(PREFIX)/bin/relayd
+	install -D -m 644 deploy/man/relayd.8 $(DESTDIR)$(PREFIX)/share/man/man8/relayd.8
 
 clean: ## remove everything that was built
 	rm -rf .build benchmarks/micro/.build benchmarks/out

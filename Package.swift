@@ -143,7 +143,9 @@ let package = Package(
         .testTarget(
             name: "relaydTests",
             dependencies: [
-                "relayd", "RelayWorker", "RelayCore", "STUN", .product(name: "Logging", package: "swift-log"),
+                "relayd", "DataPlaneXDP", "RelayWorker", "RelayCore", "STUN",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
     ],

@@ -19,6 +19,8 @@ public struct Configuration: Sendable {
     public var ownAddresses: [IPAddress] = []
     /// Living allocations of one user, all workers together; 0: no limit.
     public var allocationsPerUser = 100
+    /// Living allocations of all users and workers together; 0: no limit.
+    public var allocationsTotal = 0
     /// Living permissions of one allocation; 0: no limit.
     public var permissionsPerAllocation = 128
     /// Living allocations of one worker; 0: no limit but the ports.

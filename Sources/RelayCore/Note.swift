@@ -49,8 +49,9 @@ public struct AllocationTraffic: Sendable, Hashable, BitwiseCopyable {
     }
 }
 
-/// The quota that a 486 was given for.
+/// The quota that a 486 or 508 was given for.
 public enum Quota: String, Sendable, Hashable {
     case allocationsPerUser = "allocations-per-user"
+    case allocationsTotal = "allocations-total"
     case permissionsPerAllocation = "permissions-per-allocation"
 }

@@ -5,7 +5,9 @@ public import STUN
 /// No sockets, no clock, no randomness of its own, no log. Time, bind results and entropy are arguments: the same seed
 /// and the same script give the same bytes. One instance belongs to one worker's thread.
 public struct RelayCore: ~Copyable {
-    let configuration: Configuration
+    var configuration: Configuration
+    /// Set while draining: it beats the configuration's admission.
+    var drained: Admission?
     let ledger: RelayLedger
     let worker: Int
     var entropy: EntropySource
@@ -49,9 +51,7 @@ public struct RelayCore: ~Copyable {
         self.worker = worker
         var source = EntropySource(entropy)
         authenticator = Authenticator(configuration, at: moment, entropy: &source)
-        unauthenticated = TokenBuckets(
-            ratePerSecond: UInt32(clamping: configuration.unauthenticatedRate),
-            burst: UInt32(clamping: max(1, 2 * configuration.unauthenticatedRate)), seed: source.next())
+        unauthenticated = Self.unauthenticatedBuckets(configuration, seed: source.next())
         clients = FlatTable(minimumCapacity: 64, seed: source.next())
         outbound = FlatTable(minimumCapacity: 64, seed: source.next())
         inbound = FlatTable(minimumCapacity: 64, seed: source.next())

@@ -15,6 +15,7 @@ public final class RelayLedger: Sendable {
 
     private struct State {
         var allocationsByUser: [String: Int] = [:]
+        var allocations = 0
         var reservations: [UInt64: Reservation] = [:]
     }
 
@@ -27,13 +28,16 @@ public final class RelayLedger: Sendable {
             relayAddresses.map { ($0.address, PortBits()) }, uniquingKeysWith: { first, _ in first })
     }
 
-    /// Counts one more allocation of a user, unless `limit` is reached (0: none).
-    func admit(user: String, limit: Int) -> Bool {
+    /// Counts one more allocation of a user, unless `limit` of the user or `total` of all is reached (0: none).
+    /// - Returns: the quota that was reached; nothing if the allocation was counted.
+    func admit(user: String, limit: Int, total: Int) -> Quota? {
         state.withLock { state in
             let count = state.allocationsByUser[user, default: 0]
-            guard limit == 0 || count < limit else { return false }
+            guard limit == 0 || count < limit else { return .allocationsPerUser }
+            guard total == 0 || state.allocations < total else { return .allocationsTotal }
             state.allocationsByUser[user] = count + 1
-            return true
+            state.allocations += 1
+            return nil
         }
     }
 
@@ -43,6 +47,7 @@ public final class RelayLedger: Sendable {
             let count = state.allocationsByUser[user, default: 0]
             precondition(count > 0, "an allocation ended that was never admitted")
             state.allocationsByUser[user] = count == 1 ? nil : count - 1
+            state.allocations -= 1
         }
     }
 

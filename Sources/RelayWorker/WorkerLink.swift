@@ -7,6 +7,10 @@ public final class WorkerLink: Sendable {
     enum Letter: Sendable {
         case stop
         case swap(PlaneOrder)
+        case reconfigure(Configuration)
+        case drain(Admission)
+        /// Nothing to do but to read it.
+        case ping
     }
 
     /// Readable while there is mail; owned by the link.
@@ -33,6 +37,18 @@ public final class WorkerLink: Sendable {
 
     /// Tells the worker to go on with another plane, and which are to take over from that.
     public func swap(to order: PlaneOrder) { post(.swap(order)) }
+
+    /// Tells the worker's core to take over what of a configuration is no socket; see ``RelayCore/reconfigure(_:into:)``.
+    public func reconfigure(_ configuration: Configuration) { post(.reconfigure(configuration)) }
+
+    /// Tells the worker to answer new allocations as `admission` says, and to go on with the living ones.
+    public func drain(_ admission: Admission) { post(.drain(admission)) }
+
+    /// Sees whether the worker turns: it does if ``isAnswered`` says so soon.
+    public func ping() { post(.ping) }
+
+    /// Whether the worker has read all of its mail.
+    public var isAnswered: Bool { !hasMail }
 
     /// What the worker showed last: at most about 100 ms old.
     public var snapshot: WorkerSnapshot { shown.withLock { $0.snapshot } }
@@ -95,27 +111,28 @@ public struct WorkerSnapshot: Sendable, BitwiseCopyable {
 }
 
 extension Worker {
-    /// Reads the mail; says how to leave if a letter asks for it. What the turn had to send has been flushed, and the
-    /// end of an allocation sends nothing.
+    /// Reads the mail; says how to leave if a letter asks for it. What the turn had to send has been flushed, and no
+    /// letter makes the core send anything.
     @inlinable
     mutating func openMail<IO: DatagramIO & ~Copyable>(through io: inout IO, at moment: Moment) -> Departure? {
-        guard let departure = readMail() else { return nil }
-        if case .stopped = departure {
-            core.retire(at: moment, into: &effects)
-            perform(through: &io, at: moment)
-        }
+        let departure = readMail()
+        if case .stopped = departure { core.retire(at: moment, into: &effects) }
+        perform(through: &io, at: moment)
         link.publish(snapshot(io.counters))
         return departure
     }
 
-    /// The last letter counts, and a stop beats everything.
+    /// Of swaps the last one counts, and a stop beats everything.
     @usableFromInline
-    func readMail() -> Departure? {
+    mutating func readMail() -> Departure? {
         var departure: Departure?
         for letter in link.takeMail() {
             switch letter {
             case .stop: return .stopped
             case .swap(let order): departure = .swap(order)
+            case .reconfigure(let configuration): core.reconfigure(configuration, into: &effects)
+            case .drain(let admission): core.drain(admission)
+            case .ping: break
             }
         }
         return departure

@@ -22,17 +22,23 @@ struct Relayd: AsyncParsableCommand {
               relayd --config /etc/relayd.yaml --http 127.0.0.1:9090
               relayd check --config /etc/relayd.yaml
               relayd plane io-uring --admin-socket /run/relayd/admin.sock
+              relayd migrate /etc/turnserver.conf > relayd.yaml
               relayd credentials --auth-secret-file /etc/relayd.secret --user-id alice --lifetime 24h
 
             Every option --KEY is also the YAML key KEY and the environment variable RELAYD_KEY
             (--relay-address: RELAYD_RELAY_ADDRESS; lists are separated by commas there).
             The command line beats the environment, the environment beats the file.
 
+            SIGHUP reloads the configuration, SIGUSR1 drains; relayd options prints the reference of all options.
+
             Exit status: 0 stopped when asked to, 64 wrong usage, 69 the host refused something,
             78 the configuration is at fault.
             """,
         version: Version.line,
-        subcommands: [Run.self, Check.self, Doctor.self, Credentials.self, Status.self, Plane.self],
+        subcommands: [
+            Run.self, Check.self, Doctor.self, Credentials.self, Status.self, Plane.self, Migrate.self,
+            ShowOptions.self,
+        ],
         defaultSubcommand: Run.self)
 }
 

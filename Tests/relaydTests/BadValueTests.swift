@@ -14,7 +14,8 @@ struct BadValueTests {
         (.allocationsPerUser, ["-1", "many", "1000001", "1.5", ""]),
         (.permissionsPerAllocation, ["-1", "0x10"]),
         (.unauthenticatedRate, ["-500"]),
-        (.nonceLifetime, ["0", "59", "28801"]),
+        (.allocationsTotal, ["-1", "1k"]),
+        (.nonceLifetime, ["0", "59", "28801", "9h", "+90", "1.5m", "10 m", "m", "18446744073709551615h"]),
         (.rfc5766ChannelNumbers, ["maybe", "TRUE "]),
         (.dataPlane, ["ebpf", "iouring", "SOCKET"]),
         (.xdpInterface, ["", "an-interface-name-too-long"]),
@@ -22,10 +23,13 @@ struct BadValueTests {
         (.xdpNextHop, ["arp"]),
         (.xdpRoutes, ["0", "1048577"]),
         (.workers, ["0", "-2", "257", "auto"]),
-        (.receiveBuffer, ["1", "1M"]),
+        (.receiveBuffer, ["1", "1M", "3KiB", "2GiB", "64kib"]),
         (.http, ["9090", ":9090", "example.org:80"]),
         (.logLevel, ["verbose", "INFO"]),
         (.logFormat, ["xml"]),
+        (.watchConfig, ["on", "1"]),
+        (.alternateServer, ["192.0.2.1", "example.org:3478"]),
+        (.drainTimeout, ["8d", "-1", "never"]),
     ]
 
     @Test("In the environment", arguments: cases)

@@ -65,7 +65,9 @@ struct LogLineTests {
     func notes() throws {
         let pipe = Pipe()
         let writer = LogWriter(descriptor: pipe.fileHandleForWriting.fileDescriptor)
-        let logger = Logger(label: "test") { _ in RelayLogHandler(format: .json, level: .info, writer: writer) }
+        let logger = Logger(label: "test") { _ in
+            RelayLogHandler(format: .json, threshold: LogThreshold(.info), writer: writer)
+        }
         NoteLog(logger: logger)(
             .peerDenied(
                 client: try transport("192.0.2.7:5000"), username: "eve\nx", peer: try transport("10.0.0.1:80"),
@@ -105,7 +107,9 @@ struct LogLineTests {
     func level() throws {
         let pipe = Pipe()
         let writer = LogWriter(descriptor: pipe.fileHandleForWriting.fileDescriptor)
-        let logger = Logger(label: "test") { _ in RelayLogHandler(format: .text, level: .warning, writer: writer) }
+        let logger = Logger(label: "test") { _ in
+            RelayLogHandler(format: .text, threshold: LogThreshold(.warning), writer: writer)
+        }
         logger.info("quiet")
         logger.warning("loud")
         writer.flush()

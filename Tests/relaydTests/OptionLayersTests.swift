@@ -71,7 +71,7 @@ struct OptionLayersTests {
 
     @Test("Every key works in all three places", arguments: OptionKey.allCases)
     func everyKeyEverywhere(key: OptionKey) throws {
-        let value = sample(of: key)
+        let value = OptionKey.sample(of: key)
         let flags = key.shape == .flag ? ["--\(key.rawValue)"] : ["--\(key.rawValue)", value]
         #expect(try Reading(flags).layers.find(key)?.values == [value])
         #expect(try Reading(environment: [key.environmentName: value]).layers.find(key)?.values == [value])
@@ -82,7 +82,7 @@ struct OptionLayersTests {
     func samplesAreAccepted(key: OptionKey) throws {
         // These name files, which are read at once.
         guard key != .authSecretFile, key != .httpTokenFile else { return }
-        let problems = try Reading(environment: [key.environmentName: sample(of: key)]).problems
+        let problems = try Reading(environment: [key.environmentName: OptionKey.sample(of: key)]).problems
         #expect(!problems.contains { $0.contains("accepted") })
     }
 
@@ -95,7 +95,22 @@ struct OptionLayersTests {
             read.layers.warnings == ["RELAYD_RELAY_ADRESS is ignored; did you mean RELAYD_RELAY_ADDRESS?"])
     }
 
-    private func sample(of key: OptionKey) -> String {
+    @Test(
+        "Quantities have units",
+        arguments: [("90", 90), ("90s", 90), ("2m", 120), ("1h", 3600), ("28800", 28_800)] as [(String, UInt32)])
+    func times(text: String, seconds: UInt32) throws {
+        #expect(try Reading(.credentials + ["--nonce-lifetime", text]).settings.nonceLifetimeSeconds == seconds)
+    }
+
+    @Test("So have sizes", arguments: [("4096", 4096), ("64KiB", 65_536), ("2MiB", 2 << 20), ("1GiB", 1 << 30)])
+    func sizes(text: String, bytes: Int) throws {
+        #expect(try Reading(.credentials + ["--send-buffer", text]).settings.sendBufferBytes == bytes)
+    }
+}
+
+extension OptionKey {
+    /// A value that is not the default.
+    static func sample(of key: OptionKey) -> String {
         switch key {
         case .listen: "192.0.2.1:3478"
         case .relayAddress: "192.0.2.1"
@@ -107,7 +122,10 @@ struct OptionLayersTests {
         case .authSecretFile, .httpTokenFile: "/nonexistent"
         case .peerProfile: "private-network"
         case .allowPeer, .denyPeer: "10.0.0.0/8"
-        case .allocationsPerUser, .permissionsPerAllocation, .unauthenticatedRate, .nonceLifetime: "60"
+        case .allocationsPerUser, .allocationsTotal, .permissionsPerAllocation, .unauthenticatedRate: "60"
+        case .nonceLifetime, .drainTimeout: "90s"
+        case .watchConfig: "false"
+        case .alternateServer: "192.0.2.2:3478"
         case .rfc5766ChannelNumbers, .fallback, .demo: "true"
         case .dataPlane, .xdpSlowPath: "socket"
         case .xdpInterface: "eth0"

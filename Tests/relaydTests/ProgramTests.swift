@@ -10,7 +10,7 @@ struct ProgramTests {
         let run = try Program(["--help"])
         #expect(run.status == 0)
         #expect(run.output.contains("relayd --demo"))
-        for command in ["run", "check", "doctor", "credentials"] {
+        for command in ["run", "check", "doctor", "credentials", "migrate", "options"] {
             #expect(run.output.contains("\n  \(command) "), "\(command) is missing")
         }
         let options = try Program(["run", "--help"]).output
@@ -68,11 +68,11 @@ struct ProgramTests {
             ["check", "--config", file.path, "--log-level", "debug"], environment: ["RELAYD_WORKERS": "3"])
         #expect(run.status == 0)
         #expect(run.output.contains("valid"))
-        #expect(run.output.contains("realm: example.org  (\(file.path):1)"))
-        #expect(run.output.contains("log-level: debug  (--log-level)"))
-        #expect(run.output.contains("workers: 3  (RELAYD_WORKERS)"))
-        #expect(run.output.contains("realm"))
-        #expect(run.output.contains("(default)"))
+        #expect(run.output.contains("\nrealm: example.org  # \(file.path):1\n"))
+        #expect(run.output.contains("\nlog-level: debug  # --log-level\n"))
+        #expect(run.output.contains("\nworkers: 3  # RELAYD_WORKERS\n"))
+        #expect(run.output.contains("\nlisten: [\"0.0.0.0:3478\", \"[::]:3478\"]  # default\n"))
+        #expect(run.output.contains("\n# user: 1 not shown  (\(file.path):2)\n"))
         #expect(!(run.output + run.errors).contains("hunter2"))
     }
 

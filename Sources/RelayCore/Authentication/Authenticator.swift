@@ -8,6 +8,8 @@ struct Authenticator {
         let quotaName: String
         let algorithm: PasswordAlgorithm
         let key: IntegrityKey
+        /// The configuration that vouched for it; a later one has to do so again.
+        var epoch: UInt32
 
         var displayName: String { String(decoding: username, as: UTF8.self) }
     }
@@ -19,7 +21,9 @@ struct Authenticator {
         case refused(Outcome)
     }
 
-    private let store: CredentialStore
+    private var store: CredentialStore
+    /// How many configurations there were before this one.
+    private var epoch: UInt32 = 0
     private let realmBytes: [UInt8]
     private var nonces: NonceMint
     /// The bytes of PASSWORD-ALGORITHMS as every challenge carries them (RFC 8489 section 14.11).
@@ -28,16 +32,22 @@ struct Authenticator {
     init(_ configuration: Configuration, at moment: Moment, entropy: inout EntropySource) {
         store = CredentialStore(configuration)
         realmBytes = Array(configuration.realm.utf8)
-        var features: NonceMint.Features = .passwordAlgorithms
-        if store.offersUsernameAnonymity { features.insert(.usernameAnonymity) }
         nonces = NonceMint(
-            features: features, lifetimeSeconds: configuration.nonceLifetimeSeconds,
+            features: store.nonceFeatures, lifetimeSeconds: configuration.nonceLifetimeSeconds,
             at: moment.monotonic.seconds, entropy: &entropy)
+    }
+
+    /// Takes over users, secrets and the lifetime of nonces. The realm must stay: it is in the keys of living clients.
+    mutating func reconfigure(_ configuration: Configuration) {
+        store = CredentialStore(configuration)
+        precondition(realmBytes == Array(store.realm.utf8), "a realm lasts as long as its relay")
+        nonces.reconfigure(features: store.nonceFeatures, lifetimeSeconds: configuration.nonceLifetimeSeconds)
+        epoch &+= 1
     }
 
     /// Checks a request.
     /// - Parameter owner: the identity behind the living allocation of this five-tuple; its expiry has no say any more,
-    ///   so a call outlives the credential that it was set up with.
+    ///   so a call outlives the credential that it was set up with. Its user or secret must still be configured.
     func authenticate(
         _ request: borrowing Request, from client: TransportAddress, at moment: Moment, owner: Identity?
     ) -> Result {
@@ -51,7 +61,7 @@ struct Authenticator {
         }
         guard let username = username(of: request), hasOurRealm(request) else { return .refused(.unauthenticated) }
 
-        if let owner, owner.username == username, owner.algorithm == algorithm,
+        if let owner, owner.epoch == epoch, owner.username == username, owner.algorithm == algorithm,
             request.message.hasValidIntegrity(kind, key: owner.key)
         {
             return .accepted(owner, Signature(kind: kind, key: owner.key))
@@ -64,7 +74,7 @@ struct Authenticator {
                 algorithm, username: candidate.username, realm: store.realm, password: candidate.password)
             guard request.message.hasValidIntegrity(kind, key: key) else { continue }
             let identity = Identity(
-                username: username, quotaName: candidate.quotaName, algorithm: algorithm, key: key)
+                username: username, quotaName: candidate.quotaName, algorithm: algorithm, key: key, epoch: epoch)
             return .accepted(identity, Signature(kind: kind, key: key))
         }
         return .refused(.unauthenticated)
@@ -98,6 +108,15 @@ struct Authenticator {
         if let username = request.username { return request.bytes(username).copyBytes() }
         guard let hash = request.userHash else { return nil }
         return store.username(hash: hash).map { Array($0.utf8) }
+    }
+
+    /// What an allocation remembers after its owner was accepted once more: nothing new, unless a new configuration
+    /// vouched for it. The name that quotas count by stays the one that was counted.
+    func renewed(_ owner: Identity, as accepted: Identity) -> Identity? {
+        guard owner.epoch != epoch, owner.username == accepted.username else { return nil }
+        return Identity(
+            username: owner.username, quotaName: owner.quotaName, algorithm: accepted.algorithm, key: accepted.key,
+            epoch: epoch)
     }
 
     private func hasOurRealm(_ request: borrowing Request) -> Bool {

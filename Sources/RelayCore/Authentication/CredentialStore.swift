@@ -29,6 +29,10 @@ struct CredentialStore {
     /// A hashed name cannot be turned back into an expiry, so anonymity is offered only without secrets.
     var offersUsernameAnonymity: Bool { secrets.isEmpty }
 
+    var nonceFeatures: NonceMint.Features {
+        offersUsernameAnonymity ? [.passwordAlgorithms, .usernameAnonymity] : .passwordAlgorithms
+    }
+
     /// The name behind a USERHASH, if a static user has it.
     func username(hash: UserHash) -> String? { usernamesByHash[hash] }
 

@@ -25,23 +25,28 @@ struct NonceMint {
         case stale
     }
 
-    private let prefix: [UInt8]
-    private let features: Features
-    private let lifetimeSeconds: UInt32
+    private var prefix: [UInt8] = []
+    private var features: Features = []
+    private var lifetimeSeconds: UInt32 = 0
     private var key: SymmetricKey
     private var previousKey: SymmetricKey
     private var rotatesAt: UInt64
 
     init(features: Features, lifetimeSeconds: UInt32, at second: UInt64, entropy: inout EntropySource) {
+        key = SymmetricKey(data: entropy.bytes(32))
+        previousKey = SymmetricKey(data: entropy.bytes(32))
+        rotatesAt = second + UInt64(Self.longestLifetimeSeconds)
+        reconfigure(features: features, lifetimeSeconds: lifetimeSeconds)
+    }
+
+    /// Keeps the keys, so that nonces which still fit stay good. Those of other features are stale from now on.
+    mutating func reconfigure(features: Features, lifetimeSeconds: UInt32) {
         self.features = features
         self.lifetimeSeconds = min(lifetimeSeconds, Self.longestLifetimeSeconds)
         let bits = features.rawValue
         prefix =
             Array("obMatJos2".utf8)
             + Base64.encode([UInt8(bits >> 16 & 0xFF), UInt8(bits >> 8 & 0xFF), UInt8(bits & 0xFF)])
-        key = SymmetricKey(data: entropy.bytes(32))
-        previousKey = SymmetricKey(data: entropy.bytes(32))
-        rotatesAt = second + UInt64(Self.longestLifetimeSeconds)
     }
 
     /// A fresh nonce for `client`.

@@ -25,7 +25,7 @@ public enum PeerProfile: String, Sendable, Hashable, CaseIterable {
 ///
 /// An IPv6 address that embeds IPv4 addresses is denied if it is denied itself or if any of them is, lists included:
 /// `64:ff9b::/96` on the allow list opens NAT64 to public addresses, not to 127.0.0.1.
-public struct PeerPolicy: Sendable {
+public struct PeerPolicy: Sendable, Hashable {
     private let profile: PeerProfile
     private let allow: [CIDR]
     private let deny: [CIDR]

@@ -11,7 +11,7 @@ extension RelayCore {
         guard transport == RFC8656.udp else {
             return refuse(exchange, .unsupportedTransportProtocol, into: &effects)
         }
-        if case .redirect(let ipv4, let ipv6) = configuration.admission {
+        if case .redirect(let ipv4, let ipv6) = admission {
             return redirect(exchange, to: exchange.client.family == .ipv4 ? ipv4 : ipv6, into: &effects)
         }
         let wish: AllocationWish
@@ -77,14 +77,14 @@ extension RelayCore {
             refuse(exchange, .insufficientCapacity, into: &effects)
             return false
         }
-        guard ledger.admit(user: identity.quotaName, limit: configuration.allocationsPerUser) else {
-            effects.note(
-                .quotaReached(
-                    client: exchange.client, username: identity.displayName, quota: .allocationsPerUser))
-            refuse(exchange, .allocationQuotaReached, into: &effects)
-            return false
-        }
-        return true
+        let reached = ledger.admit(
+            user: identity.quotaName, limit: configuration.allocationsPerUser, total: configuration.allocationsTotal)
+        guard let reached else { return true }
+        effects.note(.quotaReached(client: exchange.client, username: identity.displayName, quota: reached))
+        // 486 is about the user, 508 about the server (RFC 8656 section 19).
+        refuse(
+            exchange, reached == .allocationsTotal ? .insufficientCapacity : .allocationQuotaReached, into: &effects)
+        return false
     }
 }
 

@@ -62,6 +62,9 @@ extension RelayCore {
             identity = accepted
             exchange.signature = signature
         }
+        if let index, let owner, let renewed = authenticator.renewed(owner, as: identity) {
+            allocations[index].identity = renewed
+        }
         guard request.unknownCount == 0 else { return refuseUnknown(request, exchange, into: &effects) }
         guard !request.isMalformed else { return refuse(exchange, .badRequest, into: &effects) }
 

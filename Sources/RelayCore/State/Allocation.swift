@@ -21,7 +21,7 @@ struct Allocation {
     let client: TransportAddress
     let listener: SocketSlot
     let server: TransportAddress
-    let identity: Authenticator.Identity
+    var identity: Authenticator.Identity
     let created: Instant
     /// What is still missing before the Allocate can be answered; nothing for a living allocation.
     var opening: Opening?

@@ -71,6 +71,12 @@ extension RelayCore {
     ) {
         let permission = permissions[index]
         guard permission.expires <= now else { return timers.schedule(token, at: permission.expires) }
+        endPermission(index, into: &effects)
+    }
+
+    /// Ends a permission of a living allocation, and lets no channel forward that hung on it.
+    mutating func endPermission(_ index: UInt32, into effects: inout Effects) {
+        let permission = permissions[index]
         for channel in allocations[permission.allocation][permission.peer.family]?.channels ?? []
         where channels[channel].peer.ip == permission.peer {
             deactivate(channel, into: &effects)

@@ -78,12 +78,9 @@ struct Lifetime: ExpressibleByArgument, Equatable {
     init(seconds: UInt64) { self.seconds = seconds }
 
     init?(argument: String) {
-        let units: [Character: UInt64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400]
-        let unit = argument.last.flatMap { units[$0] }
-        guard let number = UInt64(unit == nil ? argument[...] : argument.dropLast()), number > 0,
-            number <= 10 * 365 * 86_400 / (unit ?? 1)
-        else { return nil }
-        seconds = number * (unit ?? 1)
+        let years = 10 * 365 * 86_400 as UInt64
+        guard let seconds = Quantity.seconds(argument), (1...years).contains(seconds) else { return nil }
+        self.seconds = seconds
     }
 
     var defaultValueDescription: String { "\(seconds)" }

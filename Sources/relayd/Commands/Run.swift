@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import RelayWorker
 import ServiceLifecycle
+import SystemPackage
 
 /// `relayd run`, the default: start, relay until told to stop, stop.
 struct Run: AsyncParsableCommand {
@@ -15,19 +16,24 @@ struct Run: AsyncParsableCommand {
         signal(SIGPIPE, SIG_IGN)
         // The socket of administration is for this user and group alone.
         umask(0o007)
-        let loaded = LoadedSettings(options)
-        guard loaded.problems.isEmpty else { throw Exit.configuration(loaded.problems) }
+        let signals = await OperatorSignals()
+        let (loaded, watch) = try load(watchedFor: signals)
         let demo = loaded.settings.isDemo ? Demo() : nil
         let settings = demo?.apply(to: loaded.settings) ?? loaded.settings
 
         let writer = LogWriter(format: settings.logFormat)
+        let threshold = LogThreshold(settings.logLevel)
         let logger = Logger(label: "relayd") { _ in
-            RelayLogHandler(format: settings.logFormat, level: settings.logLevel, writer: writer)
+            RelayLogHandler(format: settings.logFormat, threshold: threshold, writer: writer)
         }
         defer { writer.flush() }
         for warning in loaded.warnings { logger.warning("environment", metadata: ["reason": "\(warning)"]) }
+        if case .failure(let error) = watch {
+            logger.warning(
+                "configuration not watched",
+                metadata: ["reason": "inotify: \(error); raise fs.inotify.max_user_instances, or send SIGHUP yourself"])
+        }
 
-        let signals = await StopSignals()
         let server: RelayServer
         do throws(StartError) {
             server = try RelayServer(settings, logger: logger)
@@ -42,8 +48,13 @@ struct Run: AsyncParsableCommand {
             output.flush()
         }
         StartupMemory.release()
+        let manager = ServiceManager(Environment.variables)
+        let reloader = Reloader(
+            options: options, started: loaded, demo: demo, server: server, threshold: threshold, manager: manager,
+            logger: logger, requests: signals.reloads, watch: (try? watch.get()) ?? nil)
+        let watchdog = Watchdog(manager: manager, server: server, logger: logger)
         do {
-            try await Self.group(of: server, settings, signals).run()
+            try await Self.group(of: server, settings, signals, reloader, watchdog).run()
         } catch let error as StartError {
             writer.flush()
             throw Exit.start(error)
@@ -51,39 +62,41 @@ struct Run: AsyncParsableCommand {
         logger.info("stopped")
     }
 
-    /// What runs until the end. Services stop from the last to the first: the workers at once, then HTTP, whose clients
-    /// may keep their connections open and are cut off after a moment.
+    /// The options, and a watch that began before they were read, so that no change falls between the two. Without a
+    /// watch, nothing or why there is none.
+    private func load(
+        watchedFor signals: OperatorSignals
+    ) throws -> (loaded: LoadedSettings, watch: Result<ConfigWatch?, Errno>) {
+        let first = LoadedSettings(options)
+        guard first.problems.isEmpty else { throw Exit.configuration(first.problems) }
+        guard first.settings.watchesConfig, !first.paths.isEmpty else { return (first, .success(nil)) }
+        let watch = Result { () throws(Errno) -> ConfigWatch? in
+            try ConfigWatch(first.paths) { signals.requestReload() }
+        }
+        let second = LoadedSettings(options)
+        guard second.problems.isEmpty else { throw Exit.configuration(second.problems) }
+        return (second, watch)
+    }
+
+    /// What runs until the end. Services stop from the last to the first: the service manager hears of it, the workers
+    /// stop at once, then HTTP, whose clients may keep their connections open and are cut off after a moment.
     private static func group(
-        of server: RelayServer, _ settings: Settings, _ signals: StopSignals
+        of server: RelayServer, _ settings: Settings, _ signals: OperatorSignals, _ reloader: Reloader,
+        _ watchdog: Watchdog
     ) -> ServiceGroup {
-        var services: [any Service] = [signals]
+        var services: [any Service] = [
+            signals, server.drain, DrainOnSignal(signals: signals.drains, drain: server.drain), reloader,
+        ]
         if let address = settings.http {
             services.append(AdminServer(at: .tcp(address, token: settings.httpToken), server: server))
         }
         if let path = settings.adminSocketPath { services.append(AdminServer(at: .unix(path: path), server: server)) }
-        services.append(server)
+        services += [server, watchdog] as [any Service]
         var configuration = ServiceGroupConfiguration(
             services: services.map { .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup) },
             logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() })
         configuration.maximumGracefulShutdownDuration = .milliseconds(50)
         return ServiceGroup(configuration: configuration)
-    }
-}
-
-/// The options of this start, read from all of their sources.
-struct LoadedSettings {
-    let settings: Settings
-    let problems: [OptionProblem]
-    let warnings: [String]
-    let layers: OptionLayers
-
-    init(_ options: CommandLineOptions) {
-        let environment = Environment.variables
-        let path = options.config ?? environment["RELAYD_CONFIG"]
-        layers = OptionLayers(
-            commandLine: options.values, environment: environment, file: path.map { ConfigurationFile(path: $0) })
-        (settings, problems) = Settings.read(layers)
-        warnings = layers.warnings
     }
 }
 

@@ -34,6 +34,7 @@ struct AdminRoutes: Sendable {
         switch path {
         // Alive: the process answers. Ready: the workers run and new allocations are granted.
         case "/healthz": AdminAnswer(.ok, "ok\n")
+        case "/readyz" where server.drain.isDraining: AdminAnswer(.serviceUnavailable, "draining\n")
         case "/readyz": AdminAnswer(.ok, "ready\n")
         case "/metrics": AdminAnswer(.ok, MetricsPage(server).text, contentType: MetricsPage.contentType)
         default: nil

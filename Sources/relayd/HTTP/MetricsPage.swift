@@ -11,18 +11,21 @@ struct MetricsPage {
     init(_ server: RelayServer) {
         self.init(
             snapshots: server.snapshots, tallies: server.planeTallies, planes: PlaneFigures(server.planes),
-            xdp: server.xdp?.statistics, process: ProcessFigures.read())
+            xdp: server.xdp?.statistics, isDraining: server.drain.isDraining, process: ProcessFigures.read())
     }
 
     init(
         snapshots: [WorkerSnapshot], tallies: [String: PlaneTally], planes: PlaneFigures, xdp: XDPStatistics? = nil,
-        process: ProcessFigures
+        isDraining: Bool = false, process: ProcessFigures
     ) {
         let tallies = tallies.sorted { $0.key < $1.key }
         var page = MetricsText()
         page.begin("relayd_build_info", .gauge, "The version that runs.")
         page.sample("relayd_build_info", [("version", Version.number)], 1 as UInt64)
         page.single("relayd_workers", .gauge, "Threads, each with its share of the clients.", UInt64(snapshots.count))
+        page.single(
+            "relayd_draining", .gauge, "1 while new allocations are refused and the living ones run out, else 0.",
+            isDraining ? 1 : 0)
         Self.writeState(snapshots, to: &page)
         Self.writeRequests(snapshots, to: &page)
         planes.write(to: &page)
@@ -69,8 +72,14 @@ struct MetricsPage {
                 name: String, help: String, up: KeyPath<AllocationTraffic, UInt64>,
                 down: KeyPath<AllocationTraffic, UInt64>
             )] = [
-                ("relayd_relayed_packets_total", "Payloads relayed.", \.packetsToPeers, \.packetsToClient),
-                ("relayd_relayed_bytes_total", "Bytes of payload relayed.", \.bytesToPeers, \.bytesToClient),
+                (
+                    "relayd_relayed_packets_total", "Payloads relayed, in datagrams.", \.packetsToPeers,
+                    \.packetsToClient
+                ),
+                (
+                    "relayd_relayed_bytes_total", "Payload relayed, in bytes, without any header.", \.bytesToPeers,
+                    \.bytesToClient
+                ),
             ]
         for figure in figures {
             page.begin(figure.name, .counter, figure.help)

@@ -50,12 +50,12 @@ struct ProcessFigures {
     }
 
     func write(to page: inout MetricsText) {
-        page.begin("process_cpu_seconds_total", .counter, "User and system time.")
+        page.begin("process_cpu_seconds_total", .counter, "User and system time, in seconds.")
         page.sample("process_cpu_seconds_total", [], cpuSeconds)
-        page.single("process_resident_memory_bytes", .gauge, "Resident memory.", residentBytes)
-        page.single("process_virtual_memory_bytes", .gauge, "Virtual memory.", virtualBytes)
-        page.single("process_open_fds", .gauge, "Open descriptors.", openDescriptors)
-        page.single("process_max_fds", .gauge, "The limit of open descriptors.", maximumDescriptors)
+        page.single("process_resident_memory_bytes", .gauge, "Resident memory, in bytes.", residentBytes)
+        page.single("process_virtual_memory_bytes", .gauge, "Virtual memory, in bytes.", virtualBytes)
+        page.single("process_open_fds", .gauge, "Open file descriptors.", openDescriptors)
+        page.single("process_max_fds", .gauge, "The limit of open file descriptors.", maximumDescriptors)
         page.single("process_threads", .gauge, "Threads.", threads)
         page.begin("process_start_time_seconds", .gauge, "When the process started, in seconds since 1970.")
         page.sample("process_start_time_seconds", [], startTimeSeconds)

@@ -6,14 +6,20 @@ import Logging
 struct RelayLogHandler: LogHandler {
     let format: Settings.LogFormat
     let writer: LogWriter
-    var logLevel: Logger.Level
+    private let threshold: LogThreshold
     var metadata: Logger.Metadata = [:]
     var metadataProvider: Logger.MetadataProvider?
 
-    init(format: Settings.LogFormat, level: Logger.Level, writer: LogWriter) {
+    /// - Parameter threshold: shared by all loggers.
+    init(format: Settings.LogFormat, threshold: LogThreshold, writer: LogWriter) {
         self.format = format
         self.writer = writer
-        logLevel = level
+        self.threshold = threshold
+    }
+
+    var logLevel: Logger.Level {
+        get { threshold.level }
+        set { threshold.level = newValue }
     }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {

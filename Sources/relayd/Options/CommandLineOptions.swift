@@ -6,71 +6,77 @@ struct CommandLineOptions: ParsableArguments {
     @Option(name: .long, help: "A YAML file with any of the keys below.")
     var config: String?
 
-    @Option(name: .long, help: help("Where clients talk to.", .listen))
+    @Option(name: .long, help: help(.listen))
     var listen: [String] = []
-    @Option(name: .long, help: help("Where relayed addresses are made, one or more a family.", .relayAddress))
+    @Option(name: .long, help: help(.relayAddress))
     var relayAddress: [String] = []
-    @Option(name: .long, help: help("What the world knows a relay address by, behind a 1:1 NAT.", .externalAddress))
+    @Option(name: .long, help: help(.externalAddress))
     var externalAddress: [String] = []
-    @Option(name: .long, help: help("The ports of relayed addresses.", .relayPorts))
+    @Option(name: .long, help: help(.relayPorts))
     var relayPorts: [String] = []
-    @Option(name: .long, help: help("The realm of the credentials.", .realm))
+    @Option(name: .long, help: help(.realm))
     var realm: [String] = []
-    @Option(name: .long, help: help("A user with a password.", .user))
+    @Option(name: .long, help: help(.user))
     var user: [String] = []
-    @Option(name: .long, help: help("A secret of time-limited credentials; several during a rotation.", .authSecret))
+    @Option(name: .long, help: help(.authSecret))
     var authSecret: [String] = []
-    @Option(name: .long, help: help("Secrets from a file, out of the process list.", .authSecretFile))
+    @Option(name: .long, help: help(.authSecretFile))
     var authSecretFile: [String] = []
-    @Option(name: .long, help: help("Which peers are reachable unless listed.", .peerProfile))
+    @Option(name: .long, help: help(.peerProfile))
     var peerProfile: [String] = []
-    @Option(name: .long, help: help("Peers to allow; the longest match wins.", .allowPeer))
+    @Option(name: .long, help: help(.allowPeer))
     var allowPeer: [String] = []
-    @Option(name: .long, help: help("Peers to deny; the longest match wins.", .denyPeer))
+    @Option(name: .long, help: help(.denyPeer))
     var denyPeer: [String] = []
-    @Option(name: .long, help: help("Living allocations of one user.", .allocationsPerUser))
+    @Option(name: .long, help: help(.allocationsPerUser))
     var allocationsPerUser: [String] = []
-    @Option(name: .long, help: help("Living permissions of one allocation.", .permissionsPerAllocation))
+    @Option(name: .long, help: help(.allocationsTotal))
+    var allocationsTotal: [String] = []
+    @Option(name: .long, help: help(.permissionsPerAllocation))
     var permissionsPerAllocation: [String] = []
-    @Option(name: .long, help: help("Answers a second to one source without credentials.", .unauthenticatedRate))
+    @Option(name: .long, help: help(.unauthenticatedRate))
     var unauthenticatedRate: [String] = []
-    @Option(name: .long, help: help("How long a nonce is good.", .nonceLifetime))
+    @Option(name: .long, help: help(.nonceLifetime))
     var nonceLifetime: [String] = []
-    @Flag(
-        name: .customLong("rfc5766-channel-numbers"),
-        help: "Accept channel numbers 0x5000 to 0x7FFF too, for old clients.")
+    @Flag(name: .customLong("rfc5766-channel-numbers"), help: help(.rfc5766ChannelNumbers))
     var rfc5766ChannelNumbers = false
-    @Option(name: .long, help: help("How datagrams are moved.", .dataPlane))
+    @Option(name: .long, help: help(.dataPlane))
     var dataPlane: [String] = []
-    @Flag(name: .long, help: "If the data plane that was asked for cannot start, take the best one that can.")
+    @Flag(name: .long, help: help(.fallback))
     var fallback = false
-    @Option(name: .long, help: help("Interfaces for the XDP program.", .xdpInterface))
+    @Option(name: .long, help: help(.xdpInterface))
     var xdpInterface: [String] = []
-    @Option(name: .long, help: help("Where the XDP program runs.", .xdpMode))
+    @Option(name: .long, help: help(.xdpMode))
     var xdpMode: [String] = []
-    @Option(name: .long, help: help("Where relayed frames go next: by the kernel's tables, or back.", .xdpNextHop))
+    @Option(name: .long, help: help(.xdpNextHop))
     var xdpNextHop: [String] = []
-    @Option(name: .long, help: help("Routes that the kernel can hold at once.", .xdpRoutes))
+    @Option(name: .long, help: help(.xdpRoutes))
     var xdpRoutes: [String] = []
-    @Option(name: .long, help: help("The plane below XDP, for what the kernel leaves.", .xdpSlowPath))
+    @Option(name: .long, help: help(.xdpSlowPath))
     var xdpSlowPath: [String] = []
-    @Option(name: .long, help: help("Threads, each with its share of the clients.", .workers))
+    @Option(name: .long, help: help(.workers))
     var workers: [String] = []
-    @Option(name: .long, help: help("SO_RCVBUF of every socket.", .receiveBuffer))
+    @Option(name: .long, help: help(.receiveBuffer))
     var receiveBuffer: [String] = []
-    @Option(name: .long, help: help("SO_SNDBUF of every socket.", .sendBuffer))
+    @Option(name: .long, help: help(.sendBuffer))
     var sendBuffer: [String] = []
-    @Option(name: .long, help: help("Serve health, metrics and administration over HTTP.", .http))
+    @Option(name: .long, help: help(.http))
     var http: [String] = []
-    @Option(name: .long, help: help("The token that administration over HTTP asks for.", .httpTokenFile))
+    @Option(name: .long, help: help(.httpTokenFile))
     var httpTokenFile: [String] = []
-    @Option(name: .long, help: help("A unix socket for administration.", .adminSocket))
+    @Option(name: .long, help: help(.adminSocket))
     var adminSocket: [String] = []
-    @Option(name: .long, help: help("The least severe lines that are logged.", .logLevel))
+    @Option(name: .long, help: help(.logLevel))
     var logLevel: [String] = []
-    @Option(name: .long, help: help("How lines are written.", .logFormat))
+    @Option(name: .long, help: help(.logFormat))
     var logFormat: [String] = []
-    @Flag(name: .long, help: "A relay on loopback with fresh credentials, to try.")
+    @Option(name: .long, help: help(.watchConfig))
+    var watchConfig: [String] = []
+    @Option(name: .long, help: help(.alternateServer))
+    var alternateServer: [String] = []
+    @Option(name: .long, help: help(.drainTimeout))
+    var drainTimeout: [String] = []
+    @Flag(name: .long, help: help(.demo))
     var demo = false
 
     /// What was said, by key; keys that were not named are absent.
@@ -79,20 +85,23 @@ struct CommandLineOptions: ParsableArguments {
             .listen: listen, .relayAddress: relayAddress, .externalAddress: externalAddress, .relayPorts: relayPorts,
             .realm: realm, .user: user, .authSecret: authSecret, .authSecretFile: authSecretFile,
             .peerProfile: peerProfile, .allowPeer: allowPeer, .denyPeer: denyPeer,
-            .allocationsPerUser: allocationsPerUser, .permissionsPerAllocation: permissionsPerAllocation,
+            .allocationsPerUser: allocationsPerUser, .allocationsTotal: allocationsTotal,
+            .permissionsPerAllocation: permissionsPerAllocation,
             .unauthenticatedRate: unauthenticatedRate, .nonceLifetime: nonceLifetime, .dataPlane: dataPlane,
             .xdpInterface: xdpInterface, .xdpMode: xdpMode, .xdpNextHop: xdpNextHop, .xdpRoutes: xdpRoutes,
             .xdpSlowPath: xdpSlowPath, .httpTokenFile: httpTokenFile, .adminSocket: adminSocket,
             .workers: workers, .receiveBuffer: receiveBuffer, .sendBuffer: sendBuffer, .http: http,
-            .logLevel: logLevel, .logFormat: logFormat,
+            .logLevel: logLevel, .logFormat: logFormat, .watchConfig: watchConfig, .alternateServer: alternateServer,
+            .drainTimeout: drainTimeout,
             .rfc5766ChannelNumbers: rfc5766ChannelNumbers ? ["true"] : [], .fallback: fallback ? ["true"] : [],
             .demo: demo ? ["true"] : [],
         ]
         return given.filter { !$0.value.isEmpty }
     }
 
-    private static func help(_ text: String, _ key: OptionKey) -> ArgumentHelp {
-        let shown = key.defaultText.map { " (default: \($0))" } ?? ""
-        return ArgumentHelp("\(text)\(shown)", valueName: key.shape == .list ? "value, repeatable" : "value")
+    private static func help(_ key: OptionKey) -> ArgumentHelp {
+        let shown = key.shape == .flag ? "" : key.defaultText.map { " (default: \($0))" } ?? ""
+        return ArgumentHelp(
+            "\(key.summary)\(shown)", valueName: key.shape == .list ? "value, repeatable" : "value")
     }
 }

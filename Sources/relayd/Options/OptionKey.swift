@@ -1,5 +1,5 @@
 /// Every key of the configuration, once: the flag `--KEY`, the environment variable `RELAYD_KEY` and the YAML key all
-/// derive from it, and so do `relayd check` and the messages about bad values.
+/// derive from it, and so do `relayd check`, the messages about bad values, and the reference (`relayd options`).
 enum OptionKey: String, CaseIterable, Sendable {
     case listen
     case relayAddress = "relay-address"
@@ -13,6 +13,7 @@ enum OptionKey: String, CaseIterable, Sendable {
     case allowPeer = "allow-peer"
     case denyPeer = "deny-peer"
     case allocationsPerUser = "allocations-per-user"
+    case allocationsTotal = "allocations-total"
     case permissionsPerAllocation = "permissions-per-allocation"
     case unauthenticatedRate = "unauthenticated-rate"
     case nonceLifetime = "nonce-lifetime"
@@ -32,6 +33,9 @@ enum OptionKey: String, CaseIterable, Sendable {
     case adminSocket = "admin-socket"
     case logLevel = "log-level"
     case logFormat = "log-format"
+    case watchConfig = "watch-config"
+    case alternateServer = "alternate-server"
+    case drainTimeout = "drain-timeout"
     case demo
 
     /// How a key is written.
@@ -46,7 +50,7 @@ enum OptionKey: String, CaseIterable, Sendable {
     var shape: Shape {
         switch self {
         case .listen, .relayAddress, .externalAddress, .user, .authSecret, .allowPeer, .denyPeer,
-            .xdpInterface:
+            .xdpInterface, .alternateServer:
             .list
         case .rfc5766ChannelNumbers, .fallback, .demo: .flag
         default: .single
@@ -72,10 +76,10 @@ enum OptionKey: String, CaseIterable, Sendable {
         case .authSecretFile: "the path of a file with one secret a line that only its owner can read"
         case .peerProfile: "public or private-network"
         case .allowPeer, .denyPeer: "a network such as 10.0.0.0/8 or 2001:db8::/32, or an address"
-        case .allocationsPerUser, .permissionsPerAllocation, .unauthenticatedRate:
+        case .allocationsPerUser, .allocationsTotal, .permissionsPerAllocation, .unauthenticatedRate:
             "a whole number from 0 (no limit) to 1000000"
-        case .nonceLifetime: "a whole number of seconds from 60 to 28800"
-        case .rfc5766ChannelNumbers, .fallback, .demo: "true or false"
+        case .nonceLifetime: "a time from 60s to 8h: seconds, or a number with s, m or h"
+        case .rfc5766ChannelNumbers, .fallback, .watchConfig, .demo: "true or false"
         case .dataPlane: "auto, xdp, io-uring or socket"
         case .xdpInterface: "the name of a network interface, such as eth0"
         case .xdpMode: "auto, native or generic"
@@ -83,27 +87,30 @@ enum OptionKey: String, CaseIterable, Sendable {
         case .xdpRoutes: "a whole number from 1 to 1048576"
         case .xdpSlowPath: "auto, io-uring or socket"
         case .workers: "a whole number from 1 to 256"
-        case .receiveBuffer, .sendBuffer: "a number of bytes from 4096 to 1073741824"
+        case .receiveBuffer, .sendBuffer: "a size from 4KiB to 1GiB: bytes, or a number with KiB, MiB or GiB"
         case .http: "an address and a port, such as 127.0.0.1:9090"
         case .httpTokenFile: "the path of a file with one token that only its owner can read"
         case .adminSocket: "an absolute path of at most 107 bytes, such as /run/relayd/admin.sock"
         case .logLevel: "trace, debug, info, notice, warning, error or critical"
         case .logFormat: "text or json"
+        case .alternateServer: "an address and a port, such as 192.0.2.2:3478, one a family"
+        case .drainTimeout: "a time from 0s (no limit) to 7d: seconds, or a number with s, m, h or d"
         }
     }
 
     /// What holds when nothing is said; nothing where that depends on the host.
     var defaultText: String? {
         switch self {
-        case .listen: "0.0.0.0:3478 and [::]:3478"
+        case .listen: "0.0.0.0:3478, [::]:3478"
         case .relayAddress: "the addresses of the default routes"
         case .relayPorts: "49152-65535"
         case .realm: "relayd"
         case .peerProfile: "public"
         case .allocationsPerUser: "100"
+        case .allocationsTotal: "0"
         case .permissionsPerAllocation: "128"
         case .unauthenticatedRate: "500"
-        case .nonceLifetime: "600"
+        case .nonceLifetime: "10m"
         case .rfc5766ChannelNumbers, .fallback, .demo: "false"
         case .dataPlane: "auto"
         case .xdpInterface: "those that carry the relay's addresses"
@@ -112,9 +119,11 @@ enum OptionKey: String, CaseIterable, Sendable {
         case .xdpRoutes: "16384"
         case .xdpSlowPath: "auto"
         case .workers: "one a CPU"
-        case .receiveBuffer, .sendBuffer: "1048576"
+        case .receiveBuffer, .sendBuffer: "1MiB"
         case .logLevel: "info"
         case .logFormat: "text"
+        case .watchConfig: "true"
+        case .drainTimeout: "1h"
         default: nil
         }
     }

@@ -15,6 +15,12 @@ extension Settings {
         for name in Self.repeated(users.map(\.name)) {
             problems.append(OptionProblem("user: the name \(name) stands twice"))
         }
+        for family in AddressFamily.allCases where alternateServers.count(where: { $0.family == family }) > 1 {
+            problems.append(OptionProblem("alternate-server: more than one of a family; a client is told one"))
+        }
+        for address in alternateServers where address.port == 0 {
+            problems.append(OptionProblem("alternate-server: \(address) needs a port other than 0"))
+        }
         problems += addressContradictions() + portContradictions()
         if isDemo { problems += demoContradictions() }
         return problems

@@ -41,6 +41,7 @@ struct Settings {
     var allowPeers: [CIDR] = []
     var denyPeers: [CIDR] = []
     var allocationsPerUser = 100
+    var allocationsTotal = 0
     var permissionsPerAllocation = 128
     var unauthenticatedRate = 500
     var nonceLifetimeSeconds: UInt32 = 600
@@ -63,6 +64,9 @@ struct Settings {
     var adminSocketPath: String?
     var logLevel = Logger.Level.info
     var logFormat = LogFormat.text
+    var watchesConfig = true
+    var alternateServers: [TransportAddress] = []
+    var drainTimeoutSeconds: UInt32 = 3600
     var isDemo = false
 
     /// Reads every key; all problems are collected, not only the first.
@@ -127,10 +131,11 @@ struct Settings {
         allowPeers = reader.list(.allowPeer, Self.network)
         denyPeers = reader.list(.denyPeer, Self.network)
         allocationsPerUser = reader.number(.allocationsPerUser, allocationsPerUser, in: 0...1_000_000)
+        allocationsTotal = reader.number(.allocationsTotal, allocationsTotal, in: 0...1_000_000)
         permissionsPerAllocation = reader.number(
             .permissionsPerAllocation, permissionsPerAllocation, in: 0...1_000_000)
         unauthenticatedRate = reader.number(.unauthenticatedRate, unauthenticatedRate, in: 0...1_000_000)
-        nonceLifetimeSeconds = UInt32(reader.number(.nonceLifetime, Int(nonceLifetimeSeconds), in: 60...28_800))
+        nonceLifetimeSeconds = reader.seconds(.nonceLifetime, nonceLifetimeSeconds, in: 60...28_800)
         acceptsRFC5766ChannelNumbers = reader.value(.rfc5766ChannelNumbers, false) { Bool($0) }
     }
 
@@ -144,10 +149,13 @@ struct Settings {
         xdpRoutes = reader.number(.xdpRoutes, xdpRoutes, in: 1...1_048_576)
         xdpSlowPath = reader.value(.xdpSlowPath, xdpSlowPath) { SlowPath(rawValue: $0) }
         workers = reader.value(.workers, nil) { text in Int(text).flatMap { (1...256).contains($0) ? $0 : nil } }
-        receiveBufferBytes = reader.number(.receiveBuffer, receiveBufferBytes, in: 4096...(1 << 30))
-        sendBufferBytes = reader.number(.sendBuffer, sendBufferBytes, in: 4096...(1 << 30))
+        receiveBufferBytes = reader.bytes(.receiveBuffer, receiveBufferBytes, in: 4096...(1 << 30))
+        sendBufferBytes = reader.bytes(.sendBuffer, sendBufferBytes, in: 4096...(1 << 30))
         logLevel = reader.value(.logLevel, logLevel) { Logger.Level(rawValue: $0) }
         logFormat = reader.value(.logFormat, logFormat) { LogFormat(rawValue: $0) }
+        watchesConfig = reader.value(.watchConfig, watchesConfig) { Bool($0) }
+        alternateServers = reader.list(.alternateServer) { TransportAddress($0) }
+        drainTimeoutSeconds = reader.seconds(.drainTimeout, drainTimeoutSeconds, in: 0...604_800)
     }
 
     /// `49152-65535`.
@@ -164,60 +172,5 @@ struct Settings {
         } catch {
             throw OptionProblem(error.description)
         }
-    }
-}
-
-/// Reads values key by key, and collects what is wrong with them.
-struct SettingsReader {
-    private let layers: OptionLayers
-    var problems: [OptionProblem]
-
-    init(_ layers: OptionLayers) {
-        self.layers = layers
-        problems = layers.problems
-    }
-
-    mutating func value<Value>(_ key: OptionKey, _ otherwise: Value, _ parse: (String) -> Value?) -> Value {
-        guard let found = layers.find(key), let text = found.values.first else { return otherwise }
-        if let value = parse(text) { return value }
-        problems.append(problem(key, text, found.origin))
-        return otherwise
-    }
-
-    mutating func value<Value>(_ key: OptionKey, _ otherwise: Value?, _ parse: (String) -> Value?) -> Value? {
-        guard let found = layers.find(key), let text = found.values.first else { return otherwise }
-        if let value = parse(text) { return value }
-        problems.append(problem(key, text, found.origin))
-        return otherwise
-    }
-
-    mutating func number(_ key: OptionKey, _ otherwise: Int, in range: ClosedRange<Int>) -> Int {
-        value(key, otherwise) { text in Int(text).flatMap { range.contains($0) ? $0 : nil } }
-    }
-
-    mutating func list<Value>(_ key: OptionKey, _ parse: (String) -> Value?) -> [Value] {
-        guard let found = layers.find(key) else { return [] }
-        return found.values.compactMap { text in
-            if let value = parse(text) { return value }
-            problems.append(problem(key, text, found.origin))
-            return nil
-        }
-    }
-
-    mutating func list<Value>(_ key: OptionKey, _ parse: (String) throws(OptionProblem) -> Value) -> [Value] {
-        guard let found = layers.find(key) else { return [] }
-        return found.values.compactMap { text in
-            do throws(OptionProblem) {
-                return try parse(text)
-            } catch {
-                problems.append(OptionProblem("\(found.origin): \(error)"))
-                return nil
-            }
-        }
-    }
-
-    private func problem(_ key: OptionKey, _ text: String, _ origin: String) -> OptionProblem {
-        let shown = key.isSecret ? "a value that is not shown" : "\"\(text)\""
-        return OptionProblem("\(origin): \(key.rawValue) is \(shown); accepted: \(key.accepted)")
     }
 }

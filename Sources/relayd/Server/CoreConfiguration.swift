@@ -6,17 +6,9 @@ extension Settings {
     func coreConfiguration() throws(StartError) -> Configuration {
         var configuration = Configuration()
         configuration.realm = realm
-        configuration.users = users
-        configuration.authSecrets = authSecrets
         configuration.relayAddresses = try pairedRelayAddresses()
         configuration.relayPorts = relayPorts
-        configuration.peerPolicy = PeerPolicy(profile: peerProfile, allow: allowPeers, deny: denyPeers)
-        configuration.ownAddresses = HostAddresses.all() + externalAddresses
-        configuration.allocationsPerUser = allocationsPerUser
-        configuration.permissionsPerAllocation = permissionsPerAllocation
-        configuration.unauthenticatedRate = unauthenticatedRate
-        configuration.channelNumbers = acceptsRFC5766ChannelNumbers ? .rfc5766 : .rfc8656
-        configuration.nonceLifetimeSeconds = nonceLifetimeSeconds
+        applyPolicy(to: &configuration)
         return configuration
     }
 

@@ -13,6 +13,8 @@ final class RelayServer: Service {
     /// How each worker is reached and what it shows.
     let links: [WorkerLink]
     let configuration: Configuration
+    /// How the relay ends without cutting anybody off.
+    let drain: Drain
     private let threads: [WorkerThread]
     private let events: AsyncStream<WorkerEvent>
     private let logger: Logger
@@ -65,6 +67,7 @@ final class RelayServer: Service {
         }
         self.links = links
         self.threads = threads
+        drain = Drain(links, settings, logger: logger)
     }
 
     /// Waits for the end: a graceful shutdown, or a worker that no plane can carry any more.

@@ -116,6 +116,10 @@ final class Relay {
         }
     }
 
+    func reconfigure(_ configuration: Configuration) -> [String] {
+        step { core.reconfigure(configuration, into: &effects) }
+    }
+
     func retire() -> [String] {
         step { core.retire(at: moment, into: &effects) }
     }

@@ -1,0 +1,38 @@
+import RelayCore
+import STUN
+
+extension Settings {
+    /// What holds after a reload of `new`: its values of reloadable keys, and of all others the ones that run.
+    func reloading(_ new: Settings) -> Settings {
+        var merged = self
+        merged.users = new.users
+        merged.authSecrets = new.authSecrets
+        merged.peerProfile = new.peerProfile
+        merged.allowPeers = new.allowPeers
+        merged.denyPeers = new.denyPeers
+        merged.allocationsPerUser = new.allocationsPerUser
+        merged.allocationsTotal = new.allocationsTotal
+        merged.permissionsPerAllocation = new.permissionsPerAllocation
+        merged.unauthenticatedRate = new.unauthenticatedRate
+        merged.nonceLifetimeSeconds = new.nonceLifetimeSeconds
+        merged.acceptsRFC5766ChannelNumbers = new.acceptsRFC5766ChannelNumbers
+        merged.logLevel = new.logLevel
+        merged.alternateServers = new.alternateServers
+        merged.drainTimeoutSeconds = new.drainTimeoutSeconds
+        return merged
+    }
+
+    /// Sets what of a core's configuration is no socket.
+    func applyPolicy(to configuration: inout Configuration) {
+        configuration.users = users
+        configuration.authSecrets = authSecrets
+        configuration.peerPolicy = PeerPolicy(profile: peerProfile, allow: allowPeers, deny: denyPeers)
+        configuration.ownAddresses = HostAddresses.all() + externalAddresses
+        configuration.allocationsPerUser = allocationsPerUser
+        configuration.allocationsTotal = allocationsTotal
+        configuration.permissionsPerAllocation = permissionsPerAllocation
+        configuration.unauthenticatedRate = unauthenticatedRate
+        configuration.channelNumbers = acceptsRFC5766ChannelNumbers ? .rfc5766 : .rfc8656
+        configuration.nonceLifetimeSeconds = nonceLifetimeSeconds
+    }
+}
