@@ -68,7 +68,7 @@ extension IOUringIO {
     /// its turn too seldom.
     mutating func sweepBusyListener() {
         guard let slot = busyListener, base.sockets.contains(slot), !watches[slot].isSwept,
-            inbox.suppliedCount(of: .listeners) >= Self.roundLimit
+            inbox.suppliedCount(of: .listeners) > 0
         else { return }
         watches[slot].isSwept = true
         watches[slot].sweptCount = 0
@@ -176,6 +176,6 @@ extension IOUringIO {
         base.take(
             number, from: head.source, head.arrival, byteCount: head.payloadByteCount, isTruncated: head.isTruncated,
             on: slot)
-        inbox.append(number)
+        inbox.append(number, byteCount: head.payloadByteCount)
     }
 }

@@ -9,9 +9,12 @@ enum BufferGroup: Int, BitwiseCopyable {
 
     /// Buffers a group.
     static let bufferCount = 256
-    /// How many of them the kernel has at a time. It fills them in turn, so with more of them every datagram would
-    /// land on memory that the caches have forgotten.
-    static let suppliedCount = 64
+    /// How many of them the kernel has at a time, and how many bytes it may put into them. What is received must still
+    /// be in the cache when it is sent, and buffers are filled in turn, so that more of them were all cold.
+    static let suppliedCountLimit = 64
+    static let suppliedByteLimit = 128 * 1_024
+    /// So few are worth a call.
+    static let suppliedCountMinimum = 8
 
     init(ofBuffer number: Int) { self = number < Self.bufferCount ? .listeners : .relays }
 }
@@ -32,14 +35,14 @@ struct Inbox: ~Copyable {
     private var spareRelays = SpareBuffers(.relays)
 
     /// Takes in a buffer.
-    mutating func append(_ number: Int) {
+    mutating func append(_ number: Int, byteCount: Int) {
         switch BufferGroup(ofBuffer: number) {
         case .listeners:
             listeners.append(number)
-            spareListeners.suppliedCount -= 1
+            spareListeners.noteFilled(with: byteCount)
         case .relays:
             relays.append(number)
-            spareRelays.suppliedCount -= 1
+            spareRelays.noteFilled(with: byteCount)
         }
     }
 
@@ -146,7 +149,9 @@ private struct SpareBuffers: ~Copyable {
     private var numbers = FixedBuffer(repeating: 0, count: BufferGroup.bufferCount)
     private var count = BufferGroup.bufferCount
     /// Buffers that the kernel has.
-    var suppliedCount = 0
+    private(set) var suppliedCount = 0
+    /// Of the last messages, the newest counting most.
+    private var averageByteCount = 0
 
     init(_ group: BufferGroup) {
         let first = group == .listeners ? 0 : BufferGroup.bufferCount
@@ -158,8 +163,15 @@ private struct SpareBuffers: ~Copyable {
         count += 1
     }
 
+    mutating func noteFilled(with byteCount: Int) {
+        suppliedCount -= 1
+        averageByteCount += (byteCount - averageByteCount) / 16
+    }
+
     mutating func supply(_ give: (Int) -> Void) {
-        while suppliedCount < BufferGroup.suppliedCount, count > 0 {
+        let fitting = BufferGroup.suppliedByteLimit / max(1, averageByteCount)
+        let wanted = max(BufferGroup.suppliedCountMinimum, min(fitting, BufferGroup.suppliedCountLimit))
+        while suppliedCount < wanted, count > 0 {
             count -= 1
             give(numbers[count])
             suppliedCount += 1
