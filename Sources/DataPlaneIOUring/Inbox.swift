@@ -11,7 +11,7 @@ enum BufferGroup: Int, BitwiseCopyable {
     static let bufferCount = 256
     /// How many of them the kernel has at a time, and how many bytes it may put into them. What is received must still
     /// be in the cache when it is sent, and buffers are filled in turn, so that more of them were all cold.
-    static let suppliedCountLimit = 64
+    static let suppliedCountLimit = 128
     static let suppliedByteLimit = 128 * 1_024
     /// So few are worth a call.
     static let suppliedCountMinimum = 8
