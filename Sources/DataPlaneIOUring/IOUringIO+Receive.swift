@@ -10,9 +10,10 @@ extension IOUringIO {
         recycle()
         if let failure { throw PlaneError(failure) }
         takeCompletions()
-        // Even while there is something to present: a listener that ran out of buffers must not wait for that to end.
-        if isReceiving, arm() { submitRing() }
+        let isArming = isReceiving && arm()
         let waiting = inbox.present(in: &base.presentation)
+        // Even while there is something to present: a listener that ran out of buffers must not wait for that to end.
+        if waiting > 0, isArming { submitRing() }
         guard waiting == 0, isReceiving else { return waiting }
         sweepBusyListener()
         waitForCompletions(nanoseconds: remaining(until: deadline))
@@ -24,7 +25,7 @@ extension IOUringIO {
     /// Gives the buffers of the last batch back to the kernel. Everything that was sent from them has completed.
     private mutating func recycle() {
         precondition(sendsInFlight == 0)
-        inbox.removeSpent { ring.giveBuffer($0, of: base.memory) }
+        inbox.recycle { ring.giveBuffer($0, of: base.memory) }
         ring.publishBuffers()
     }
 
@@ -44,7 +45,7 @@ extension IOUringIO {
 
     private mutating func arm(_ group: BufferGroup) {
         // One that ended for want of buffers takes at least one.
-        for _ in 0..<inbox.freeCount(of: group) {
+        for _ in 0..<inbox.suppliedCount(of: group) {
             guard let slot = nextWaiting(of: group) else { return }
             let token = watches.token(of: slot)
             enqueue { $0.queueReceive(file: slot, group: group, token) }
@@ -67,7 +68,7 @@ extension IOUringIO {
     /// its turn too seldom.
     mutating func sweepBusyListener() {
         guard let slot = busyListener, base.sockets.contains(slot), !watches[slot].isSwept,
-            inbox.freeCount(of: .listeners) > 2 * Self.roundLimit
+            inbox.suppliedCount(of: .listeners) > 0
         else { return }
         watches[slot].isSwept = true
         watches[slot].sweptCount = 0
@@ -83,9 +84,9 @@ extension IOUringIO {
         }
     }
 
-    /// Nanoseconds until `deadline`, 0 if something waits already; nil for ever.
+    /// Nanoseconds until `deadline`, 0 if something waits already or a socket is not armed yet; nil for ever.
     private func remaining(until deadline: Instant?) -> Int64? {
-        if !base.reports.isEmpty { return 0 }
+        if !base.reports.isEmpty || base.sockets.hasWaiting { return 0 }
         guard let deadline else { return nil }
         let now = clinux_monotonic_nanoseconds()
         return Int64(clamping: deadline.nanoseconds > now ? deadline.nanoseconds - now : 0)
@@ -175,6 +176,6 @@ extension IOUringIO {
         base.take(
             number, from: head.source, head.arrival, byteCount: head.payloadByteCount, isTruncated: head.isTruncated,
             on: slot)
-        inbox.append(number)
+        inbox.append(number, byteCount: head.payloadByteCount)
     }
 }

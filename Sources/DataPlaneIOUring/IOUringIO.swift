@@ -32,7 +32,7 @@ public struct IOUringIO: DatagramIO, ~Copyable {
         do throws(RingError) {
             var ring = try Ring(mode: features.isDeferred ? CIOURING_DEFER : CIOURING_COOPERATE)
             try ring.registerFiles()
-            try ring.registerBuffers(of: memory)
+            try ring.registerBuffers()
             self.init(features, ring, memory)
         } catch {
             throw PlaneError(error)

@@ -7,8 +7,14 @@ enum BufferGroup: Int, BitwiseCopyable {
     case listeners = 0
     case relays = 1
 
-    /// Buffers a group. The kernel takes them in turn, so every one of them is touched sooner or later.
+    /// Buffers a group.
     static let bufferCount = 256
+    /// How many of them the kernel has at a time, and how many bytes it may put into them. What is received must still
+    /// be in the cache when it is sent, and buffers are filled in turn, so that more of them were all cold.
+    static let suppliedCountLimit = 128
+    static let suppliedByteLimit = 128 * 1_024
+    /// So few are worth a call.
+    static let suppliedCountMinimum = 8
 
     init(ofBuffer number: Int) { self = number < Self.bufferCount ? .listeners : .relays }
 }
@@ -25,28 +31,38 @@ struct Inbox: ~Copyable {
     /// Buffers of which nothing is left to present. Their bytes may be part of the batch that is presented now.
     private var spent = FixedBuffer(repeating: 0, count: Inbox.bufferCount)
     private var spentCount = 0
+    private var spareListeners = SpareBuffers(.listeners)
+    private var spareRelays = SpareBuffers(.relays)
 
     /// Takes in a buffer.
-    mutating func append(_ number: Int) {
+    mutating func append(_ number: Int, byteCount: Int) {
         switch BufferGroup(ofBuffer: number) {
-        case .listeners: listeners.append(number)
-        case .relays: relays.append(number)
+        case .listeners:
+            listeners.append(number)
+            spareListeners.noteFilled(with: byteCount)
+        case .relays:
+            relays.append(number)
+            spareRelays.noteFilled(with: byteCount)
         }
     }
 
-    /// Ends the batch: the buffer of each message that has been presented is given to `recycle`.
-    mutating func removeSpent(_ recycle: (Int) -> Void) {
-        for index in 0..<spentCount { recycle(spent[index]) }
-        listeners.heldCount -= spentOfListeners
-        relays.heldCount -= spentCount - spentOfListeners
+    /// Ends the batch: the buffer of each message that has been presented is free. The kernel is given as many as it
+    /// lacks, those that were used last first.
+    mutating func recycle(_ supply: (Int) -> Void) {
+        for index in 0..<spentCount {
+            switch BufferGroup(ofBuffer: spent[index]) {
+            case .listeners: spareListeners.append(spent[index])
+            case .relays: spareRelays.append(spent[index])
+            }
+        }
         spentCount = 0
-        spentOfListeners = 0
+        spareListeners.supply(supply)
+        spareRelays.supply(supply)
     }
-    private var spentOfListeners = 0
 
-    /// Buffers of a group that are not ours: with the kernel.
-    func freeCount(of group: BufferGroup) -> Int {
-        BufferGroup.bufferCount - (group == .listeners ? listeners.heldCount : relays.heldCount)
+    /// Buffers of a group that the kernel has.
+    func suppliedCount(of group: BufferGroup) -> Int {
+        group == .listeners ? spareListeners.suppliedCount : spareRelays.suppliedCount
     }
 
     /// Presents the next datagrams, as many as fit; a message is cut only if it is alone.
@@ -83,9 +99,7 @@ struct Inbox: ~Copyable {
 
     private mutating func removeFirst(of group: BufferGroup) {
         switch group {
-        case .listeners:
-            spent[spentCount] = listeners.removeFirst()
-            spentOfListeners += 1
+        case .listeners: spent[spentCount] = listeners.removeFirst()
         case .relays: spent[spentCount] = relays.removeFirst()
         }
         spentCount += 1
@@ -110,8 +124,6 @@ private struct BufferQueue: ~Copyable {
     private(set) var count = 0
     /// Datagrams of the first buffer that have been presented.
     var presentedCount = 0
-    /// Buffers that are not with the kernel: these, and those that are spent.
-    var heldCount = 0
 
     var isEmpty: Bool { count == 0 }
     var first: Int? { count == 0 ? nil : numbers[start] }
@@ -121,7 +133,6 @@ private struct BufferQueue: ~Copyable {
         precondition(count < Self.capacity, "the kernel gave a buffer twice")
         numbers[(start + count) % Self.capacity] = number
         count += 1
-        heldCount += 1
     }
 
     mutating func removeFirst() -> Int {
@@ -130,5 +141,40 @@ private struct BufferQueue: ~Copyable {
         count -= 1
         presentedCount = 0
         return number
+    }
+}
+
+/// Buffers of one group that nobody uses, last in, first out.
+private struct SpareBuffers: ~Copyable {
+    private var numbers = FixedBuffer(repeating: 0, count: BufferGroup.bufferCount)
+    private var count = BufferGroup.bufferCount
+    /// Buffers that the kernel has.
+    private(set) var suppliedCount = 0
+    /// Of the last messages, the newest counting most.
+    private var averageByteCount = 0
+
+    init(_ group: BufferGroup) {
+        let first = group == .listeners ? 0 : BufferGroup.bufferCount
+        for index in 0..<count { numbers[index] = first + count - 1 - index }
+    }
+
+    mutating func append(_ number: Int) {
+        numbers[count] = number
+        count += 1
+    }
+
+    mutating func noteFilled(with byteCount: Int) {
+        suppliedCount -= 1
+        averageByteCount += (byteCount - averageByteCount) / 16
+    }
+
+    mutating func supply(_ give: (Int) -> Void) {
+        let fitting = BufferGroup.suppliedByteLimit / max(1, averageByteCount)
+        let wanted = max(BufferGroup.suppliedCountMinimum, min(fitting, BufferGroup.suppliedCountLimit))
+        while suppliedCount < wanted, count > 0 {
+            count -= 1
+            give(numbers[count])
+            suppliedCount += 1
+        }
     }
 }

@@ -77,7 +77,9 @@ private struct ProbeSockets: ~Copyable {
         }
         var ring = try Ring(mode: mode)
         try ring.registerFiles()
-        try ring.registerBuffers(of: memory)
+        try ring.registerBuffers()
+        ring.giveBuffer(Inbox.bufferCount - 1, of: memory)
+        ring.publishBuffers()
         for (index, descriptor) in [sender, receiver].enumerated() {
             let result = ring.setFile(index, to: descriptor)
             guard result == 0 else { throw RingError(step: .files, errno: -result) }

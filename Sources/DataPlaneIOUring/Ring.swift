@@ -58,18 +58,17 @@ import RelayWorker
     /// Takes a descriptor out of the file table.
     func clearFile(_ index: Int) { _ = unsafe ciouring_set_file(ring, UInt32(index), -1) }
 
-    /// Gives every receive buffer to the kernel. `memory` must live longer than this value.
-    func registerBuffers(of memory: borrowing PacketMemory) throws(RingError) {
+    /// Makes the groups that receive buffers are given to.
+    func registerBuffers() throws(RingError) {
         for group in [BufferGroup.listeners, .relays] {
             let result = unsafe ciouring_register_buffers(
                 ring, UInt32(group.rawValue), UInt32(BufferGroup.bufferCount))
             guard result == 0 else { throw RingError(step: .buffers, errno: -result) }
         }
-        for number in 0..<Inbox.bufferCount { giveBuffer(number, of: memory) }
-        publishBuffers()
     }
 
-    /// Gives receive buffer `number` back; the kernel has it after `publishBuffers`.
+    /// Gives receive buffer `number` to the kernel, which has it after `publishBuffers`. `memory` must live longer than
+    /// this value.
     func giveBuffer(_ number: Int, of memory: borrowing PacketMemory) {
         let byteCount = BufferHead.bufferByteCount
         unsafe ciouring_give_buffer(

@@ -106,7 +106,8 @@ final class LoopbackRelay {
         session.nonce = nonce(of: ask(client, encode(.request, .allocate, 1) { $0.appendRequestedTransport(17) }))
         let allocated = ask(client, CoreFixture.allocate(session, id: 2))
         guard let relayed = relayedAddress(in: allocated) else { preconditionFailure("Allocate was refused") }
-        precondition(ask(client, CoreFixture.bind(session, id: 3)).starts(with: [0x01, 0x09]), "ChannelBind was refused")
+        precondition(
+            ask(client, CoreFixture.bind(session, id: 3)).starts(with: [0x01, 0x09]), "ChannelBind was refused")
         return relayed.port
     }
 
