@@ -11,7 +11,8 @@ struct MonitoringTests {
     /// Everything that a relay with the XDP plane exports.
     private let page: String = {
         let frames = [FrameCount(verdict: "pass", reason: "not_relayed", packets: 1, bytes: 2)]
-        let xdp = XDPStatistics(routes: 1, refusedRoutes: 0, attachments: ["eth0 native"], frames: frames)
+        let xdp = XDPStatistics(
+            routes: 1, waitingRoutes: 0, lapsedRoutes: 0, refusedRoutes: 0, attachments: ["eth0 native"], frames: frames)
         let snapshot = WorkerSnapshot(core: Counters(), plane: PlaneCounters(), offloaded: AllocationTraffic())
         return MetricsPage(
             snapshots: [snapshot], tallies: ["xdp": PlaneTally()], planes: PlaneFigures(), xdp: xdp,
