@@ -38,8 +38,9 @@ package final class TestNamespace {
         }
         thread.start()
         done.wait()
-        guard let result else { throw CommandFailed(arguments: ["thread"]) }
-        return try result.get()
+        // The thread may live on for a moment; what it made must not.
+        guard let made = result.take() else { throw CommandFailed(arguments: ["thread"]) }
+        return try made.get()
     }
 
     package static func ip(_ arguments: String...) throws { try run(arguments) }
