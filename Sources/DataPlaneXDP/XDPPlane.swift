@@ -11,6 +11,7 @@ public struct XDPPlane: DataPlane {
     }
 
     public var name: String { "xdp" }
+    public var slowPathName: String { slowPath.name }
 
     public func run(_ worker: inout Worker) throws(PlaneError) -> Departure {
         try session.start()

@@ -11,10 +11,11 @@ import pytest
 
 from admin import change_plane, status
 from conftest import relay_flags
+from kernel_objects import KernelObjects
 from peer import EchoPeer
 from relay import Relay
-from test_xdp import PORT, wires  # noqa: F401 (a fixture)
 from turn_client import TurnClient
+from xdp import PORT, eventually, stop_after_a_failed_plane
 
 # A veth with GRO keeps its receive queue when a program comes or goes; without it, what is in there is lost.
 GRO_AT_RELAY = True
@@ -105,7 +106,7 @@ class Traffic:
 
 
 @pytest.fixture(scope="module")
-def quiet_wires(wires):  # noqa: F811
+def quiet_wires(wires):
     for interface in ("relay0", "relay1"):
         with wires.relay:
             subprocess.run(["ethtool", "-K", interface, "gro", "on"], check=True, stdout=subprocess.DEVNULL)
@@ -134,12 +135,16 @@ def go_round(relay: Relay, wires, planes: list[str], seconds: float) -> Traffic:
                 assert (now["name"], now["settled"], now["failures"]) == (plane, True, [])
                 changes += 1
                 time.sleep(0.2)
-    print(f"{changes} changes, {traffic.sent} sent, {traffic.lost} lost")
     assert changes >= len(planes)
+    print(f"{changes} changes, {traffic.sent} sent, {traffic.lost} lost")
+    expect_health(relay, traffic, seconds)
+    return traffic
+
+
+def expect_health(relay: Relay, traffic: Traffic, seconds: float) -> None:
     assert traffic.sent > 0.5 * seconds * FLOWS * PACKETS_A_SECOND
     assert not traffic.complaints, traffic.complaints[:10]
     assert status(relay)["allocations"] == FLOWS
-    return traffic
 
 
 def test_all_planes_round_and_round(start, quiet_wires):
@@ -154,3 +159,21 @@ def test_xdp_on_and_off_loses_nothing(start, quiet_wires, below):
     traffic = go_round(relay, quiet_wires, ["xdp", below], seconds=8)
     assert traffic.lost == 0, traffic.where()
     assert status(relay)["plane"]["slow_path"] == below
+
+
+@pytest.mark.parametrize("below", ["socket", "io-uring"])
+def test_a_program_that_is_detached_under_traffic_loses_next_to_nothing(start, quiet_wires, below):
+    relay = start("--data-plane", "xdp", "--xdp-slow-path", below)
+    with EchoPeer(quiet_wires.PEERS[4], quiet_wires.peers) as four, EchoPeer(quiet_wires.PEERS[6], quiet_wires.peers) as six:
+        with Traffic(relay, quiet_wires, {4: four, 6: six}) as traffic, KernelObjects(relay.pid) as objects:
+            time.sleep(1)
+            objects.detach_a_link()
+            eventually(lambda: status(relay)["plane"]["cause"] == "fallback" and status(relay)["plane"]["settled"])
+            time.sleep(1)
+    now = status(relay)["plane"]
+    # The plane below was the first to fall back to; it is another one than XDP in any case.
+    assert now["name"] != "xdp" and now["failures"][0]["plane"] == "xdp", now
+    print(f"{traffic.sent} sent, {traffic.lost} lost by the fallback to {now['name']}")
+    expect_health(relay, traffic, seconds=2)
+    assert traffic.lost < LARGEST_LOSS * traffic.sent, traffic.where()
+    stop_after_a_failed_plane(relay)

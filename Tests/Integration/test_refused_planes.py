@@ -22,8 +22,8 @@ from privileges import (
     without_capabilities,
 )
 from relay import CREDENTIALS, LOOPBACK, Relay, run_relayd
-from test_xdp import PORT, wires  # noqa: F401 (a fixture)
 from turn_client import TurnClient
+from xdp import PORT
 
 CHANNEL = 0x4000
 # Over loopback, where XDP never runs.
@@ -33,7 +33,7 @@ IO_URING_DISABLED = pathlib.Path("/proc/sys/kernel/io_uring_disabled")
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="taking rights away needs root, who has them")
 
 
-def xdp_flags(wires) -> list[str]:  # noqa: F811
+def xdp_flags(wires) -> list[str]:
     return [*relay_flags(wires), "--data-plane", "xdp"]
 
 
@@ -65,7 +65,7 @@ XDP_RIGHTS = {
 
 
 @pytest.mark.parametrize("missing", XDP_RIGHTS)
-def test_xdp_names_the_right_that_it_lacks(wires, missing):  # noqa: F811
+def test_xdp_names_the_right_that_it_lacks(wires, missing):
     take_away, words = XDP_RIGHTS[missing]
     with wires.relay:
         said = refusal(*xdp_flags(wires), preexec_fn=take_away)
@@ -74,7 +74,7 @@ def test_xdp_names_the_right_that_it_lacks(wires, missing):  # noqa: F811
 
 
 @pytest.mark.parametrize("missing", XDP_RIGHTS)
-def test_without_rights_for_xdp_a_fallback_runs(wires, start_relay, missing):  # noqa: F811
+def test_without_rights_for_xdp_a_fallback_runs(wires, start_relay, missing):
     take_away, words = XDP_RIGHTS[missing]
     relay = start_relay(*xdp_flags(wires), "--fallback", "--http", "127.0.0.1:9090", namespace=wires.relay,
                         ready_at=(wires.RELAY_LISTENERS[4], PORT), prepare=take_away)
@@ -102,7 +102,7 @@ def test_an_interface_without_native_xdp_is_refused_and_generic_mode_works_there
         network.relay.ip("link", "delete", "bare0")
 
 
-def test_a_second_program_on_the_interface_is_refused(wires, start_relay):  # noqa: F811
+def test_a_second_program_on_the_interface_is_refused(wires, start_relay):
     first = start_relay(*xdp_flags(wires), "--http", "127.0.0.1:9090", namespace=wires.relay,
                         ready_at=(wires.RELAY_LISTENERS[4], PORT))
     other = ["--listen", f"{wires.RELAY_LISTENERS[4]}:5000", *CREDENTIALS, "--relay-address", wires.RELAYS[4],

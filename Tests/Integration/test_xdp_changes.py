@@ -1,6 +1,5 @@
 """The host's network changes while the kernel relays: the program follows, or gives way with nothing lost."""
 
-import signal
 import socket
 import subprocess
 import time
@@ -10,9 +9,19 @@ import pytest
 
 from kernel_objects import KernelObjects
 from peer import EchoPeer
-from relay import is_error
 from turn_client import TurnClient
-from xdp import CHANNEL, PORT, client_of, echo, echo_until_in_kernel, echoing_peer, eventually, frames, metrics
+from xdp import (
+    CHANNEL,
+    PORT,
+    client_of,
+    echo,
+    echo_until_in_kernel,
+    echoing_peer,
+    eventually,
+    frames,
+    metrics,
+    stop_after_a_failed_plane,
+)
 
 ETH_P_ALL = 3
 
@@ -155,14 +164,6 @@ def expect_fallback(relay, client) -> None:
     assert frames(relay, "forward") == before
 
 
-def stop_after_errors(relay) -> None:
-    """The log has the errors that the test wanted, and no others."""
-    relay.process.send_signal(signal.SIGTERM)
-    assert relay.process.wait(timeout=10) == 0
-    errors = [line for line in relay.log().splitlines() if is_error(line)]
-    assert errors and all("data plane failed" in line for line in errors), errors
-
-
 def test_a_program_that_is_detached_gives_way_to_the_plane_below(wires, start_xdp):
     relay = start_xdp()
     with relayed_client(wires, relay) as client, KernelObjects(relay.pid) as objects:
@@ -171,7 +172,7 @@ def test_a_program_that_is_detached_gives_way_to_the_plane_below(wires, start_xd
             echo(client, b"meanwhile %d" % number)
         expect_fallback(relay, client)
         assert "somebody detached the program" in relay.log()
-    stop_after_errors(relay)
+    stop_after_a_failed_plane(relay)
 
 
 def test_an_interface_that_is_deleted_gives_way_to_the_plane_below(wires, start_xdp):
@@ -184,7 +185,7 @@ def test_an_interface_that_is_deleted_gives_way_to_the_plane_below(wires, start_
         wires.relay.ip("link", "del", "spare0")
         expect_fallback(relay, client)
         assert "no longer attached to spare0" in relay.log()
-    stop_after_errors(relay)
+    stop_after_a_failed_plane(relay)
 
 
 def test_an_interface_that_gets_an_address_of_the_relay_gets_the_program(wires, start_xdp):

@@ -1,12 +1,12 @@
 """What the tests of the XDP plane share: its counters, and clients whose datagrams the kernel carries."""
 
 import re
+import signal
 import time
-import urllib.error
-import urllib.request
 
+from admin import request
 from peer import EchoPeer
-from relay import Relay
+from relay import Relay, is_error
 from turn_client import TurnClient
 
 CHANNEL = 0x4000
@@ -19,18 +19,8 @@ def may_load_programs() -> bool:
 
 
 def metrics(relay: Relay) -> dict[str, float]:
-    with relay.namespace:
-        page = read_page()
+    _, page = request("GET", "/metrics", namespace=relay.namespace)
     return {name: float(value) for name, value in re.findall(r"^([^#\s].*) (\S+)$", page, re.MULTILINE)}
-
-
-def read_page() -> str:
-    for attempt in range(100):
-        try:
-            return urllib.request.urlopen("http://127.0.0.1:9090/metrics", timeout=5).read().decode()
-        except urllib.error.URLError:
-            time.sleep(0.02)  # datagrams are answered a little before HTTP is
-    raise AssertionError("/metrics does not answer")
 
 
 def frames(relay: Relay, verdict: str, reason: str = "") -> int:
@@ -70,3 +60,11 @@ def eventually(holds, seconds=5.0) -> None:
 
 def echoing_peer(wires, family=4) -> EchoPeer:
     return EchoPeer(wires.PEERS[family], wires.peers)
+
+
+def stop_after_a_failed_plane(relay) -> None:
+    """Ends a relay whose log has the errors that the test wanted, and no others."""
+    relay.process.send_signal(signal.SIGTERM)
+    assert relay.process.wait(timeout=10) == 0
+    errors = [line for line in relay.log().splitlines() if is_error(line)]
+    assert errors and all("data plane failed" in line for line in errors), errors
