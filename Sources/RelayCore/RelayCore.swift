@@ -31,6 +31,9 @@ public struct RelayCore: ~Copyable {
     var permitted: FlatTable<PermissionKey, UInt32>
 
     var relays: [RelayPorts]
+    /// Which planes carry the sessions.
+    var carriers = Carriers()
+
     var timers: TimerWheel
     var released: ReleasedAnswers
 

@@ -32,6 +32,8 @@ struct Allocation {
     var answer: [UInt8] = []
     /// What its indications and its ended channels carried.
     var traffic = AllocationTraffic()
+    /// What is known of who carried its traffic; the rest is the userspace plane's that runs now.
+    var carried = SessionTraffic()
     /// When its earliest timer fires; later ones of its own are ignored.
     var armed: Instant
 
@@ -48,6 +50,10 @@ struct Allocation {
     /// When its last relayed address lapses.
     var expires: Instant {
         max(ipv4?.expires ?? Instant(nanoseconds: 0), ipv6?.expires ?? Instant(nanoseconds: 0))
+    }
+
+    func age(at now: Instant) -> UInt32 {
+        UInt32(clamping: (now.nanoseconds - created.nanoseconds) / 1_000_000_000)
     }
 
     var permissionCount: Int { (ipv4?.permissions.count ?? 0) + (ipv6?.permissions.count ?? 0) }

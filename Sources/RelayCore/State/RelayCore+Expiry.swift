@@ -140,19 +140,21 @@ extension RelayCore {
         for family in families { closeRelay(of: index, family, into: &effects) }
     }
 
-    private mutating func end(
+    /// Ends an allocation: its routes, its sockets, and a note for the record.
+    mutating func end(
         _ index: UInt32, _ reason: AllocationEnd, at now: Instant, into effects: inout Effects
     ) {
         let summary = allocations[index].summary
         for family in AddressFamily.allCases { closeRelay(of: index, family, into: &effects) }
+        let carried = sessionTraffic(of: index)
         let allocation = allocations.remove(at: index)
         clients.remove(ClientKey(client: allocation.client, listener: allocation.listener))
         ledger.dismiss(user: allocation.identity.quotaName)
         counters.allocations -= 1
         effects.note(
             .allocationEnded(
-                summary, reason, allocation.traffic,
-                ageSeconds: UInt32(clamping: (now.nanoseconds - allocation.created.nanoseconds) / 1_000_000_000)))
+                summary, reason, carried,
+                ageSeconds: allocation.age(at: now)))
     }
 
     /// Puts a port back where it came from.
