@@ -29,12 +29,12 @@ extension RelayCore {
         guard let allocation = removedRoutes.removeValue(forKey: route) else {
             guard channels.isUsed(route.index) else { return nil }
             traffic[route].add(carried)
-            allocations[channels[route.index].allocation].carried.add(carried, by: offloader)
+            self.carried[channels[route.index].allocation, default: SessionTraffic()].add(carried, by: offloader)
             return nil
         }
         guard allocations.isLive(allocation) else { return carried }
         allocations[allocation.index].traffic.add(carried)
-        allocations[allocation.index].carried.add(carried, by: offloader)
+        self.carried[allocation.index, default: SessionTraffic()].add(carried, by: offloader)
         return nil
     }
 

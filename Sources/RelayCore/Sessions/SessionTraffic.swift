@@ -37,7 +37,10 @@ extension RelayCore {
         guard slowPath != carriers.slowPath || offload != carriers.offload else { return }
         var living: [UInt32] = []
         allocations.forEach { handle, _ in living.append(handle.index) }
-        for index in living { allocations[index].carried = sessionTraffic(of: index) }
+        for index in living {
+            let traffic = sessionTraffic(of: index)
+            if !traffic.shares.isEmpty { carried[index] = traffic }
+        }
         carriers = Carriers(slowPath: slowPath, offload: offload)
     }
 
@@ -47,9 +50,18 @@ extension RelayCore {
         for family in [allocations[index].ipv4, allocations[index].ipv6] {
             for channel in family?.channels ?? [] { total.add(traffic[RouteID(index: channel)]) }
         }
-        var carried = allocations[index].carried
-        carried.add(total.since(carried.total), by: carriers.slowPath)
-        return carried
+        return complete(carried[index], total)
+    }
+
+    /// What an allocation carried that is no more, and of which nothing is kept.
+    mutating func takeTraffic(of index: UInt32, total: AllocationTraffic) -> SessionTraffic {
+        complete(carried.isEmpty ? nil : carried.removeValue(forKey: index), total)
+    }
+
+    private func complete(_ known: SessionTraffic?, _ total: AllocationTraffic) -> SessionTraffic {
+        var all = known ?? SessionTraffic()
+        all.add(total.since(all.total), by: carriers.slowPath)
+        return all
     }
 
     /// The plane that forwards by itself.

@@ -32,8 +32,6 @@ struct Allocation {
     var answer: [UInt8] = []
     /// What its indications and its ended channels carried.
     var traffic = AllocationTraffic()
-    /// What is known of who carried its traffic; the rest is the userspace plane's that runs now.
-    var carried = SessionTraffic()
     /// When its earliest timer fires; later ones of its own are ignored.
     var armed: Instant
 

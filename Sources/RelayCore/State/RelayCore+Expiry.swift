@@ -146,14 +146,13 @@ extension RelayCore {
     ) {
         let summary = allocations[index].summary
         for family in AddressFamily.allCases { closeRelay(of: index, family, into: &effects) }
-        let carried = sessionTraffic(of: index)
         let allocation = allocations.remove(at: index)
         clients.remove(ClientKey(client: allocation.client, listener: allocation.listener))
         ledger.dismiss(user: allocation.identity.quotaName)
         counters.allocations -= 1
         effects.note(
             .allocationEnded(
-                summary, reason, carried,
+                summary, reason, takeTraffic(of: index, total: allocation.traffic),
                 ageSeconds: allocation.age(at: now)))
     }
 
