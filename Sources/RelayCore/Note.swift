@@ -3,7 +3,7 @@ public import STUN
 /// What an operator may want to read: one line each, never one per packet, never a secret.
 public enum Note: Sendable, Hashable {
     case allocationCreated(AllocationSummary, lifetimeSeconds: UInt32)
-    case allocationEnded(AllocationSummary, AllocationEnd, AllocationTraffic, ageSeconds: UInt32)
+    case allocationEnded(AllocationSummary, AllocationEnd, SessionTraffic, ageSeconds: UInt32)
     case peerDenied(client: TransportAddress, username: String, peer: TransportAddress, rule: String)
     case quotaReached(client: TransportAddress, username: String, quota: Quota)
     /// No port of the range is free for this worker.
@@ -30,6 +30,8 @@ public enum AllocationEnd: String, Sendable, Hashable {
     case released
     /// The relay stopped.
     case stopped
+    /// An operator ended it.
+    case kicked
 }
 
 /// What an allocation carried, payload bytes only.
@@ -40,6 +42,16 @@ public struct AllocationTraffic: Sendable, Hashable, BitwiseCopyable {
     public var bytesToClient: UInt64 = 0
 
     public init() {}
+
+    /// What came on top of an earlier total.
+    public func since(_ earlier: AllocationTraffic) -> AllocationTraffic {
+        var difference = AllocationTraffic()
+        difference.packetsToPeers = packetsToPeers &- earlier.packetsToPeers
+        difference.bytesToPeers = bytesToPeers &- earlier.bytesToPeers
+        difference.packetsToClient = packetsToClient &- earlier.packetsToClient
+        difference.bytesToClient = bytesToClient &- earlier.bytesToClient
+        return difference
+    }
 
     public mutating func add(_ other: AllocationTraffic) {
         packetsToPeers &+= other.packetsToPeers

@@ -27,11 +27,14 @@ extension RelayCore {
     public mutating func credit(_ route: RouteID, _ carried: AllocationTraffic) -> AllocationTraffic? {
         counters.channelTraffic.add(carried)
         guard let allocation = removedRoutes.removeValue(forKey: route) else {
-            if traffic.hasRoom(for: route) { traffic[route].add(carried) }
+            guard channels.isUsed(route.index) else { return nil }
+            traffic[route].add(carried)
+            self.carried[channels[route.index].allocation, default: SessionTraffic()].add(carried, by: offloader)
             return nil
         }
         guard allocations.isLive(allocation) else { return carried }
         allocations[allocation.index].traffic.add(carried)
+        self.carried[allocation.index, default: SessionTraffic()].add(carried, by: offloader)
         return nil
     }
 

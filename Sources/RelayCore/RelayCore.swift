@@ -31,6 +31,12 @@ public struct RelayCore: ~Copyable {
     var permitted: FlatTable<PermissionKey, UInt32>
 
     var relays: [RelayPorts]
+    /// Which planes carry the sessions.
+    var carriers = Carriers()
+    /// What is known of who carried the traffic of an allocation, by its index; the rest is the userspace plane's that
+    /// runs now. Apart from the allocations, as few have any and every copy of one would count its references.
+    var carried: [UInt32: SessionTraffic] = [:]
+
     var timers: TimerWheel
     var released: ReleasedAnswers
 

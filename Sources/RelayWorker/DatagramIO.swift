@@ -89,7 +89,7 @@ public protocol DatagramIO: ~Copyable {
     /// `receive` returns at once.
     mutating func nextReport() -> ICMPReport?
 
-    /// What the clocks say now; the loop asks once a turn.
+    /// What the clocks say now; the loop asks once a turn, and at its end if it had something to do.
     func now() -> Moment
 
     /// What this plane counted since it was made: totals, never reset.

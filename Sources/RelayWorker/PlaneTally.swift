@@ -53,15 +53,3 @@ struct PlaneTallies: Sendable {
         return all
     }
 }
-
-extension AllocationTraffic {
-    /// What came on top of an earlier total.
-    fileprivate func since(_ earlier: AllocationTraffic) -> AllocationTraffic {
-        var difference = AllocationTraffic()
-        difference.packetsToPeers = packetsToPeers &- earlier.packetsToPeers
-        difference.bytesToPeers = bytesToPeers &- earlier.bytesToPeers
-        difference.packetsToClient = packetsToClient &- earlier.packetsToClient
-        difference.bytesToClient = bytesToClient &- earlier.bytesToClient
-        return difference
-    }
-}

@@ -94,7 +94,7 @@ extension Worker {
     /// when they were taken out of the plane.
     mutating func complete(_ note: Note) -> Note {
         guard case .allocationEnded(let summary, let reason, var traffic, let ageSeconds) = note else { return note }
-        traffic.add(lateTraffic)
+        traffic.add(lateTraffic, by: core.offloader)
         lateTraffic = AllocationTraffic()
         return .allocationEnded(summary, reason, traffic, ageSeconds: ageSeconds)
     }

@@ -38,6 +38,7 @@ extension Worker {
                 failure = offloadFailure
             }
             try io.flush()
+            if isChanged { noteTurn(from: moment.monotonic, to: io.now().monotonic) }
             recycleSlots()
             publishIfDue(io.counters, at: moment.monotonic, isChanged: isChanged)
             if let failure {
@@ -149,9 +150,13 @@ extension Worker {
         }
     }
 
+    /// A turn with something to do ends.
+    @usableFromInline
+    mutating func noteTurn(from start: Instant, to end: Instant) { turns.add(from: start, to: end) }
+
     /// What the worker shows of itself now.
     @inlinable
     func snapshot(_ plane: PlaneCounters) -> WorkerSnapshot {
-        WorkerSnapshot(core: core.counters, plane: plane, offloaded: offloaded)
+        WorkerSnapshot(core: core.counters, plane: plane, offloaded: offloaded, turns: turns)
     }
 }

@@ -41,7 +41,8 @@ extension Worker {
                 tell(.started(plane: plane.name))
             }
             defer { onStart = nil }
-            link.enter(plane, core: core.counters, offloaded: offloaded)
+            core.carry(by: plane.slowPathName, offload: plane.name == plane.slowPathName ? nil : plane.name)
+            link.enter(plane, core: core.counters, offloaded: offloaded, turns: turns)
             do throws(PlaneError) {
                 switch try plane.run(&self) {
                 case .stopped:

@@ -24,6 +24,7 @@ public struct Worker: ~Copyable, @unchecked Sendable {
     @usableFromInline var usageDueAt: Instant?
     /// What routes carried whose allocation ended with them, until its note is told.
     var lateTraffic = AllocationTraffic()
+    @usableFromInline var turns = TurnTimes()
     @usableFromInline let link: WorkerLink
     /// Called once in the life of each plane, when it watches every socket.
     var onStart: (() -> Void)?
@@ -66,6 +67,7 @@ public struct Worker: ~Copyable, @unchecked Sendable {
     }
 
     deinit {
+        link.close()
         for slot in sockets.slots {
             guard case .vantage = sockets[slot].role else {
                 opener.close(sockets[slot].descriptor)

@@ -15,9 +15,16 @@ public final class WorkerLink: Sendable {
 
     /// Readable while there is mail; owned by the link.
     let wakeDescriptor: Int32
-    private let letters = Mutex<[Letter]>([])
+    private let mailbox = Mutex(Mailbox())
     private let hasLetters = Atomic<Bool>(false)
     private let shown = Mutex(Shown())
+
+    private struct Mailbox: Sendable {
+        var letters: [Letter] = []
+        var inquiries: [Inquiry] = []
+        /// The worker is gone.
+        var isClosed = false
+    }
 
     /// What others see of the worker.
     private struct Shown: Sendable {
@@ -62,12 +69,14 @@ public final class WorkerLink: Sendable {
     }
 
     /// A plane takes over from the one before, which left these totals.
-    func enter(_ plane: any DataPlane, core: Counters, offloaded: AllocationTraffic) {
+    func enter(_ plane: any DataPlane, core: Counters, offloaded: AllocationTraffic, turns: TurnTimes) {
         shown.withLock { shown in
-            let last = WorkerSnapshot(core: core, plane: shown.snapshot.plane, offloaded: offloaded)
+            let last = WorkerSnapshot(
+                core: core, plane: shown.snapshot.plane, offloaded: offloaded, turns: turns)
             shown.tallies.enter(plane, after: last)
             // The next plane's own counters begin anew.
-            shown.snapshot = WorkerSnapshot(core: core, plane: PlaneCounters(), offloaded: offloaded)
+            shown.snapshot = WorkerSnapshot(
+                core: core, plane: PlaneCounters(), offloaded: offloaded, turns: turns)
         }
     }
 
@@ -76,21 +85,63 @@ public final class WorkerLink: Sendable {
     var hasMail: Bool { hasLetters.load(ordering: .acquiring) }
 
     func takeMail() -> [Letter] {
-        letters.withLock { letters in
-            hasLetters.store(false, ordering: .releasing)
-            WakeDescriptor.drain(wakeDescriptor)
-            defer { letters = [] }
-            return letters
+        mailbox.withLock { mailbox in
+            defer {
+                mailbox.letters = []
+                if mailbox.inquiries.isEmpty { emptied() }
+            }
+            return mailbox.letters
         }
     }
 
-    private func post(_ letter: Letter) {
-        letters.withLock { letters in
-            letters.append(letter)
-            hasLetters.store(true, ordering: .releasing)
-            // Inside the lock: a signal behind the reader's back would stay for ever and keep the worker spinning.
-            WakeDescriptor.signal(wakeDescriptor)
+    /// The next question, if one waits. While more wait the worker stays awake.
+    @usableFromInline
+    func takeInquiry() -> Inquiry? {
+        mailbox.withLock { mailbox in
+            guard !mailbox.inquiries.isEmpty else { return nil }
+            let first = mailbox.inquiries.removeFirst()
+            if mailbox.inquiries.isEmpty, mailbox.letters.isEmpty { emptied() }
+            return first
         }
+    }
+
+    /// Nobody reads any more: questions have no answer from now on.
+    func close() {
+        let unread = mailbox.withLock { mailbox in
+            mailbox.isClosed = true
+            defer { mailbox.inquiries = [] }
+            return mailbox.inquiries
+        }
+        for inquiry in unread { inquiry.answer(nil) }
+    }
+
+    /// Inside the lock: a signal behind the reader's back would stay for ever and keep the worker spinning.
+    private func emptied() {
+        hasLetters.store(false, ordering: .releasing)
+        WakeDescriptor.drain(wakeDescriptor)
+    }
+
+    private func post(_ letter: Letter) {
+        mailbox.withLock { mailbox in
+            mailbox.letters.append(letter)
+            filled()
+        }
+    }
+
+    /// - Returns: false if nobody reads any more.
+    func post(_ inquiry: Inquiry) -> Bool {
+        mailbox.withLock { mailbox in
+            guard !mailbox.isClosed else { return false }
+            mailbox.inquiries.append(inquiry)
+            filled()
+            return true
+        }
+    }
+
+    /// Inside the lock, as ``emptied()``.
+    private func filled() {
+        hasLetters.store(true, ordering: .releasing)
+        WakeDescriptor.signal(wakeDescriptor)
     }
 }
 
@@ -101,24 +152,31 @@ public struct WorkerSnapshot: Sendable, BitwiseCopyable {
     public let plane: PlaneCounters
     /// Payloads that planes relayed by themselves; they are in the core's totals too.
     public let offloaded: AllocationTraffic
+    public let turns: TurnTimes
 
     @inlinable
-    public init(core: Counters, plane: PlaneCounters, offloaded: AllocationTraffic) {
+    public init(
+        core: Counters, plane: PlaneCounters, offloaded: AllocationTraffic, turns: TurnTimes = TurnTimes()
+    ) {
         self.core = core
         self.plane = plane
         self.offloaded = offloaded
+        self.turns = turns
     }
 }
 
 extension Worker {
-    /// Reads the mail; says how to leave if a letter asks for it. What the turn had to send has been flushed, and no
-    /// letter makes the core send anything.
+    /// Reads the mail and answers one question; says how to leave if a letter asks for it. What the turn had to send has
+    /// been flushed, and no letter makes the core send anything.
     @inlinable
     mutating func openMail<IO: DatagramIO & ~Copyable>(through io: inout IO, at moment: Moment) -> Departure? {
         let departure = readMail()
         if case .stopped = departure { core.retire(at: moment, into: &effects) }
+        let inquiry = link.takeInquiry()
+        let answer = inquiry.map { consider($0, at: moment) }
         perform(through: &io, at: moment)
         link.publish(snapshot(io.counters))
+        inquiry?.answer(answer)
         return departure
     }
 

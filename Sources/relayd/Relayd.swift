@@ -36,8 +36,8 @@ struct Relayd: AsyncParsableCommand {
             """,
         version: Version.line,
         subcommands: [
-            Run.self, Check.self, Doctor.self, Credentials.self, Status.self, Plane.self, Migrate.self,
-            ShowOptions.self,
+            Run.self, Check.self, Doctor.self, Credentials.self, Status.self, Plane.self, Sessions.self, Kick.self,
+            SetLogLevel.self, StartDrain.self, Reload.self, Migrate.self, ShowOptions.self,
         ],
         defaultSubcommand: Run.self)
 }

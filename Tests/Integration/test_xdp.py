@@ -54,6 +54,50 @@ def test_what_the_kernel_relayed_is_in_the_totals(wires, xdp_relay):
         assert seen['relayd_relayed_bytes_total{plane="xdp",path="channel",direction="to_peer"}'] >= 5000
 
 
+def ended(relay) -> list[dict[str, str]]:
+    """The fields of the lines about sessions that ended."""
+    deadline = time.monotonic() + 5
+    while "allocation ended" not in relay.log() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return [dict(word.split("=", 1) for word in line.split() if "=" in word)
+            for line in relay.log().splitlines() if "allocation ended" in line]
+
+
+def test_what_the_kernel_relayed_last_is_in_the_line_about_the_end(wires, start_xdp):
+    relay = start_xdp()
+    with client_of(wires) as client, EchoPeer(wires.PEERS[4], wires.peers) as peer:
+        client.allocate()
+        client.bind_channel(CHANNEL, peer.address)
+        echo_until_in_kernel(relay, client)
+        for _ in range(50):
+            client.send_channel(CHANNEL, b"x" * 100)
+            client.receive_channel()
+        # At once: the worker asks the kernel once a second.
+        client.refresh(0)
+    (line,) = ended(relay)
+    assert int(line["xdp_to_peers_packets"]) >= 50 and int(line["xdp_to_client_bytes"]) >= 5000, line
+    shares = [int(value) for name, value in line.items() if name.endswith("_to_peers_bytes")]
+    assert sum(shares) == int(line["to_peers_bytes"]), line
+
+
+def test_a_kicked_session_leaves_the_kernel_at_once(wires, start_xdp):
+    relay = start_xdp()
+    with client_of(wires) as client, EchoPeer(wires.PEERS[4], wires.peers) as peer:
+        client.allocate()
+        client.bind_channel(CHANNEL, peer.address)
+        echo_until_in_kernel(relay, client)
+        before = frames(relay, "forward")
+        code, text = request("POST", "/kick", {"user": "alice"}, namespace=relay.namespace)
+        assert (code, text) == (200, '{"kicked":1}\n')
+        assert metrics(relay)["relayd_xdp_routes"] == 0
+        client.send_channel(CHANNEL, b"to nobody")
+        client.socket.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            client.receive_channel()
+        assert frames(relay, "forward") == before
+    assert ended(relay)[0]["reason"] == "kicked"
+
+
 @pytest.mark.parametrize("second_family", [4, 6])
 @pytest.mark.parametrize("first_family", [4, 6])
 def test_clients_of_one_relay_meet_in_the_kernel(wires, xdp_relay, first_family, second_family):

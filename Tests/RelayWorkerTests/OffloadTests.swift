@@ -94,7 +94,7 @@ import Testing
     }
 
     /// A second's traffic is collected each second; the rest of it when a route ends, in time for the record.
-    @Test(arguments: [AllocationEnd.released, .stopped, .expired])
+    @Test(arguments: [AllocationEnd.released, .stopped, .kicked, .expired])
     func theRecordOfAnAllocationHasAllThatWasCarried(_ end: AllocationEnd) throws {
         let script = try Script()
         let world = script.rig.world
@@ -108,6 +108,11 @@ import Testing
                     script.client.demand(.refresh(lifetimeSeconds: 0)) { script.rig.link.stop() }
                 }
             case .stopped: script.stop(afterMilliseconds: 2800)
+            case .kicked:
+                world.after(milliseconds: 2800) {
+                    _ = script.rig.link.post(Inquiry(.kickAll(from: 0, SessionFilter())) { _ in })
+                }
+                script.stop(afterMilliseconds: 2900)
             case .expired:
                 // The permission, and with it the route, ends after 300 s; the allocation after 600 s.
                 script.stop(afterMilliseconds: 700_000)

@@ -1,16 +1,18 @@
+import Dispatch
 import Foundation
 import Logging
-import RelayCore
 import STUN
+import Synchronization
 import Testing
 
+@testable import RelayCore
 @testable import relayd
 
 @Suite("Log lines")
 struct LogLineTests {
     private let time = Date(timeIntervalSince1970: 1_795_248_000.125)
 
-    private func line(_ fields: [(key: String, value: String)], event: String = "allocation created") -> LogLine {
+    private func line(_ fields: [(key: String, value: LogValue)], event: String = "allocation created") -> LogLine {
         LogLine(time: time, level: .info, event: event, fields: fields)
     }
 
@@ -38,7 +40,7 @@ struct LogLineTests {
     @Test("No value breaks out of its line", arguments: hostile)
     func oneLine(value: String) {
         for format in Settings.LogFormat.allCases {
-            let written = line([("user", value), ("after", "1")]).written(as: format)
+            let written = line([("user", .text(value)), ("after", "1")]).written(as: format)
             let forbidden = written.unicodeScalars.filter {
                 $0.value < 0x20 || (0x7F...0x9F).contains($0.value) || (0x2028...0x202E).contains($0.value)
             }
@@ -48,7 +50,7 @@ struct LogLineTests {
 
     @Test("JSON gives every value back as it was", arguments: hostile)
     func roundTrip(value: String) throws {
-        let written = line([("user", value)], event: value).written(as: .json)
+        let written = line([("user", .text(value))], event: value).written(as: .json)
         let object = try JSONDecoder().decode([String: String].self, from: Data(written.utf8))
         #expect(object["user"] == value)
         #expect(object["event"] == value)
@@ -101,6 +103,70 @@ struct LogLineTests {
         let written = text.split(separator: "\n").count { $0 == line }
         #expect(dropped > 0)
         #expect(written + dropped == 3072)
+    }
+
+    @Test("JSON: numbers are numbers, text that looks like one is not")
+    func numbers() throws {
+        let pipe = Pipe()
+        let writer = LogWriter(descriptor: pipe.fileHandleForWriting.fileDescriptor)
+        let logger = Logger(label: "test") { _ in
+            RelayLogHandler(format: .json, threshold: LogThreshold(.info), writer: writer)
+        }
+        var traffic = AllocationTraffic()
+        (traffic.packetsToPeers, traffic.bytesToPeers) = (3, 300)
+        var carried = SessionTraffic()
+        carried.add(traffic, by: "io-uring")
+        NoteLog(logger: logger)(
+            .allocationEnded(
+                AllocationSummary(
+                    client: try transport("192.0.2.7:5000"), server: try transport("192.0.2.1:3478"), username: "12",
+                    relayed: [try transport("192.0.2.1:50000")]), .kicked, carried, ageSeconds: 7))
+        writer.flush()
+        try pipe.fileHandleForWriting.close()
+        let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        #expect(text.contains(#""event":"allocation ended","age_s":7,"client":"192.0.2.7:5000","#))
+        #expect(text.contains(#""io_uring_to_peers_bytes":300,"io_uring_to_peers_packets":3,"reason":"kicked""#))
+        #expect(text.contains(#""to_peers_bytes":300,"to_peers_packets":3,"user":"12"}"#))
+    }
+
+    @Test(
+        "For the journal, text begins with its severity",
+        arguments: [(.info, "<6>"), (.notice, "<5>"), (.warning, "<4>"), (.error, "<3>"), (.debug, "<7>")]
+            as [(Logger.Level, String)])
+    func journal(level: Logger.Level, prefix: String) {
+        let line = LogLine(time: time, level: level, event: "e", fields: [])
+        #expect(line.written(as: .text, toJournal: true) == prefix + line.written(as: .text))
+        #expect(line.written(as: .json, toJournal: true) == line.written(as: .json))
+    }
+
+    @Test("The journal is known by the file behind standard error")
+    func journalStream() throws {
+        let pipe = Pipe()
+        let descriptor = pipe.fileHandleForWriting.fileDescriptor
+        var status = stat()
+        try #require(fstat(descriptor, &status) == 0)
+        #expect(Journal.reads(descriptor, ["JOURNAL_STREAM": "\(status.st_dev):\(status.st_ino)"]))
+        #expect(!Journal.reads(descriptor, ["JOURNAL_STREAM": "\(status.st_dev):\(status.st_ino + 1)"]))
+        #expect(!Journal.reads(descriptor, [:]))
+    }
+
+    @Test("What a client can bring about at will is limited, each kind by itself, and what was left out is told")
+    func limiter() throws {
+        let told = Mutex<[String: Int]>([:])
+        let done = DispatchSemaphore(value: 0)
+        let limiter = NoteLimiter(burst: 5, linesPerSecond: 2, tellingAfter: .milliseconds(50)) { event, count in
+            told.withLock { $0[event, default: 0] += count }
+            done.signal()
+        }
+        let start = DispatchTime(uptimeNanoseconds: 1_000_000_000_000)
+        #expect((0..<20).count { _ in limiter.admits("peer denied", at: start) } == 5)
+        #expect((0..<4).count { _ in limiter.admits("quota reached", at: start) } == 4)
+        #expect((0..<20).count { _ in limiter.admits("peer denied", at: start + .seconds(1)) } == 2)
+        #expect((0..<20).count { _ in limiter.admits("peer denied", at: start + .seconds(100)) } == 5)
+        while told.withLock({ $0["peer denied", default: 0] < 48 }) {
+            try #require(done.wait(timeout: .now() + 20) == .success)
+        }
+        #expect(told.withLock { $0 } == ["peer denied": 48])
     }
 
     @Test("Below the level nothing is written")

@@ -136,6 +136,8 @@ extension OptionKey {
         case .receiveBuffer, .sendBuffer: "65536"
         case .http: "127.0.0.1:9090"
         case .adminSocket: "/run/relayd/admin.sock"
+        case .otlpEndpoint: "http://127.0.0.1:4318"
+        case .otlpInterval: "60"
         case .logLevel: "debug"
         case .logFormat: "json"
         }

@@ -50,6 +50,10 @@ struct Allocation {
         max(ipv4?.expires ?? Instant(nanoseconds: 0), ipv6?.expires ?? Instant(nanoseconds: 0))
     }
 
+    func age(at now: Instant) -> UInt32 {
+        UInt32(clamping: (now.nanoseconds - created.nanoseconds) / 1_000_000_000)
+    }
+
     var permissionCount: Int { (ipv4?.permissions.count ?? 0) + (ipv6?.permissions.count ?? 0) }
 
     var summary: AllocationSummary {

@@ -140,7 +140,8 @@ extension RelayCore {
         for family in families { closeRelay(of: index, family, into: &effects) }
     }
 
-    private mutating func end(
+    /// Ends an allocation: its routes, its sockets, and a note for the record.
+    mutating func end(
         _ index: UInt32, _ reason: AllocationEnd, at now: Instant, into effects: inout Effects
     ) {
         let summary = allocations[index].summary
@@ -151,8 +152,8 @@ extension RelayCore {
         counters.allocations -= 1
         effects.note(
             .allocationEnded(
-                summary, reason, allocation.traffic,
-                ageSeconds: UInt32(clamping: (now.nanoseconds - allocation.created.nanoseconds) / 1_000_000_000)))
+                summary, reason, takeTraffic(of: index, total: allocation.traffic),
+                ageSeconds: allocation.age(at: now)))
     }
 
     /// Puts a port back where it came from.

@@ -66,6 +66,14 @@ struct Pool<Element>: ~Copyable {
         return places[Int(handle.index)].generation == handle.generation && places[Int(handle.index)].element != nil
     }
 
+    /// How many places there are, free ones included.
+    var placeCount: UInt32 { UInt32(places.count) }
+
+    /// Whether there is an element at a place.
+    func isUsed(_ index: UInt32) -> Bool {
+        Int(index) < places.count && places[Int(index)].element != nil
+    }
+
     /// Gives back the element of a live handle and frees its place; nothing for a handle that is not live.
     mutating func remove(_ handle: Handle) -> Element? {
         guard isLive(handle) else { return nil }

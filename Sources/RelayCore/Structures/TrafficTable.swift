@@ -25,9 +25,6 @@ struct TrafficTable: ~Copyable {
         }
     }
 
-    /// Whether there is an entry for `route`, living or not.
-    func hasRoom(for route: RouteID) -> Bool { Int(route.index) < capacity }
-
     /// Asks for the line of `route`, which is counted a little later.
     @inline(__always)
     func prefetch(_ route: RouteID) { unsafe cprefetch(entries + Int(route.index)) }

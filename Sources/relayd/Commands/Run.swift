@@ -21,7 +21,8 @@ struct Run: AsyncParsableCommand {
         let demo = loaded.settings.isDemo ? Demo() : nil
         let settings = demo?.apply(to: loaded.settings) ?? loaded.settings
 
-        let writer = LogWriter(format: settings.logFormat)
+        let writer = LogWriter(
+            format: settings.logFormat, isJournal: Journal.reads(STDERR_FILENO, Environment.variables))
         let threshold = LogThreshold(settings.logLevel)
         let logger = Logger(label: "relayd") { _ in
             RelayLogHandler(format: settings.logFormat, threshold: threshold, writer: writer)
@@ -54,7 +55,7 @@ struct Run: AsyncParsableCommand {
             logger: logger, requests: signals.reloads, watch: (try? watch.get()) ?? nil)
         let watchdog = Watchdog(manager: manager, server: server, logger: logger)
         do {
-            try await Self.group(of: server, settings, signals, reloader, watchdog).run()
+            try await Self.group(of: server, settings, signals, reloader, watchdog, threshold, logger).run()
         } catch let error as StartError {
             writer.flush()
             throw Exit.start(error)
@@ -82,15 +83,22 @@ struct Run: AsyncParsableCommand {
     /// stop at once, then HTTP, whose clients may keep their connections open and are cut off after a moment.
     private static func group(
         of server: RelayServer, _ settings: Settings, _ signals: OperatorSignals, _ reloader: Reloader,
-        _ watchdog: Watchdog
+        _ watchdog: Watchdog, _ threshold: LogThreshold, _ logger: Logger
     ) -> ServiceGroup {
+        let routes = AdminRoutes(server: server, threshold: threshold) { signals.requestReload() }
         var services: [any Service] = [
             signals, server.drain, DrainOnSignal(signals: signals.drains, drain: server.drain), reloader,
         ]
         if let address = settings.http {
-            services.append(AdminServer(at: .tcp(address, token: settings.httpToken), server: server))
+            services.append(AdminServer(at: .tcp(address, token: settings.httpToken), routes: routes))
         }
-        if let path = settings.adminSocketPath { services.append(AdminServer(at: .unix(path: path), server: server)) }
+        if let path = settings.adminSocketPath { services.append(AdminServer(at: .unix(path: path), routes: routes)) }
+        if let endpoint = settings.otlpEndpoint {
+            services.append(
+                OTLPExporter(
+                    endpoint: endpoint, interval: .seconds(settings.otlpIntervalSeconds), server: server, logger: logger
+                ))
+        }
         services += [server, watchdog] as [any Service]
         var configuration = ServiceGroupConfiguration(
             services: services.map { .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup) },

@@ -10,7 +10,7 @@ struct Status: AsyncParsableCommand {
         let client = try options.client()
         do throws(AdminClient.Failure) {
             let status = try await client.get("/status", as: RelayStatus.self)
-            print(options.json ? AdminAnswer(json: status).text : status.table, terminator: "")
+            print(options.json ? AdminAnswer.text(json: status) : status.table, terminator: "")
         } catch {
             throw AdminOptions.exit(error)
         }
@@ -35,7 +35,7 @@ struct Plane: AsyncParsableCommand {
         do throws(AdminClient.Failure) {
             let now = try await client.post(
                 "/plane", PlaneRequest(plane: plane), as: RelayStatus.PlaneStatus.self)
-            print(options.json ? AdminAnswer(json: now).text : "\(now.name): \(now.does)\n", terminator: "")
+            print(options.json ? AdminAnswer.text(json: now) : "\(now.name): \(now.does)\n", terminator: "")
         } catch {
             throw AdminOptions.exit(error)
         }
@@ -60,6 +60,7 @@ extension RelayStatus {
             rows.append(("in the kernel", "\(xdp.routes) routes, \(xdp.refusedRoutes) refused so far"))
             rows += xdp.attachments.map { ("attached to", $0) }
         }
+        if draining { rows.append(("draining", "ends with the last allocation")) }
         rows += [("allocations", "\(allocations)"), ("permissions", "\(permissions)"), ("channels", "\(channels)")]
         let width = rows.map(\.0.count).max() ?? 0
         return rows.map { $0.0 + String(repeating: " ", count: width + 2 - $0.0.count) + $0.1 + "\n" }.joined()

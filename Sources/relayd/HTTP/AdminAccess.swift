@@ -7,6 +7,11 @@ enum AdminAccess: Sendable {
     case unix
     case tcp(isLoopback: Bool, token: String?)
 
+    /// Whether a token stands before everything.
+    var needsToken: Bool {
+        if case .tcp(_, .some) = self { true } else { false }
+    }
+
     /// Why a request may not administer; nothing if it may.
     func refusal(of head: HTTPRequest) -> AdminAnswer? {
         guard case .tcp(let isLoopback, let token) = self else { return nil }

@@ -2,7 +2,6 @@ import FoundationEssentials
 import HTTPTypes
 import NIOCore
 import NIOHTTP1
-import NIOPosix
 import STUN
 
 /// How `relayd status` and its like reach a running relay: one request over its unix socket, or over HTTP.
@@ -40,9 +39,13 @@ struct AdminClient {
         return try Self.decode(try await send(.POST, path, ByteBuffer(bytes: data)))
     }
 
+    func delete<Value: Decodable>(_ path: String, as type: Value.Type) async throws(Failure) -> Value {
+        try Self.decode(try await send(.DELETE, path, nil))
+    }
+
     private static func decode<Value: Decodable>(_ answer: NIOHTTPClientResponseFull) throws(Failure) -> Value {
         let bytes = Data((answer.body ?? ByteBuffer()).readableBytesView)
-        guard answer.head.status == .ok else {
+        guard answer.head.status == .ok || answer.head.status == .accepted else {
             let problem = try? JSONDecoder().decode(AdminProblem.self, from: bytes)
             throw Failure(description: problem?.error ?? String(decoding: bytes, as: UTF8.self))
         }
@@ -60,23 +63,17 @@ struct AdminClient {
     private func send(
         _ method: HTTPMethod, _ path: String, _ body: ByteBuffer?
     ) async throws(Failure) -> NIOHTTPClientResponseFull {
-        do {
-            let answer = MultiThreadedEventLoopGroup.singleton.next().makePromise(of: NIOHTTPClientResponseFull.self)
-            let channel: any Channel
-            do {
-                channel = try await connect(answer)
-            } catch {
-                answer.fail(error)
-                throw Failure(description: "no relay answers at \(place): \(error). \(mend)")
-            }
-            try await channel.writeAndFlush(request(method, path, body))
-            let received = try await answer.futureResult.get()
-            try? await channel.close()
-            return received
-        } catch let failure as Failure {
-            throw failure
+        let exchange = HTTPExchange(
+            to: destination, patience: Self.patience, answerLimitBytes: Self.answerLimitBytes)
+        do throws(HTTPExchange.Failure) {
+            return try await exchange.send(method, path, headers(method), body)
         } catch {
-            throw Failure(description: "the relay at \(place) did not answer: \(error)")
+            switch error {
+            case .unreachable(let reason):
+                throw Failure(description: "no relay answers at \(place): \(reason). \(mend)")
+            case .unanswered(let reason):
+                throw Failure(description: "the relay at \(place) did not answer: \(reason)")
+            }
         }
     }
 
@@ -85,84 +82,17 @@ struct AdminClient {
             + "that it runs as."
     }
 
-    private func connect(_ answer: EventLoopPromise<NIOHTTPClientResponseFull>) async throws -> any Channel {
-        let bootstrap = ClientBootstrap(group: answer.futureResult.eventLoop).channelInitializer { channel in
-            channel.eventLoop.makeCompletedFuture {
-                let pipeline = channel.pipeline.syncOperations
-                try pipeline.addHTTPClientHandlers()
-                try pipeline.addHandler(NIOHTTPClientResponseAggregator(maxContentLength: Self.answerLimitBytes))
-                try pipeline.addHandler(AnswerHandler(answer, patience: Self.patience))
-            }
-        }
+    private var destination: HTTPExchange.Destination {
         switch place {
-        case .unix(let path): return try await bootstrap.connect(unixDomainSocketPath: path).get()
-        case .tcp(let address, _):
-            return try await bootstrap.connect(host: "\(address.ip)", port: Int(address.port)).get()
+        case .unix(let path): .unix(path: path)
+        case .tcp(let address, _): .tcp(host: "\(address.ip)", port: Int(address.port))
         }
     }
 
-    private func request(_ method: HTTPMethod, _ path: String, _ body: ByteBuffer?) -> AdminRequest {
+    private func headers(_ method: HTTPMethod) -> HTTPHeaders {
         var headers = HTTPHeaders([("Host", "localhost"), ("Connection", "close")])
         if case .tcp(_, let token?) = place { headers.add(name: "Authorization", value: "Bearer \(token)") }
-        if let body {
-            headers.add(name: "Content-Type", value: "application/json")
-            headers.add(name: "Content-Length", value: "\(body.readableBytes)")
-        }
-        return AdminRequest(
-            head: HTTPRequestHead(version: .http1_1, method: method, uri: path, headers: headers), body: body)
-    }
-}
-
-/// A request as one message; the handler takes it apart.
-private struct AdminRequest: Sendable {
-    let head: HTTPRequestHead
-    let body: ByteBuffer?
-}
-
-/// Sends one request, and hands over the one answer, or what kept it away.
-private final class AnswerHandler: ChannelDuplexHandler {
-    typealias InboundIn = NIOHTTPClientResponseFull
-    typealias OutboundIn = AdminRequest
-    typealias OutboundOut = HTTPClientRequestPart
-
-    struct TimedOut: Error, CustomStringConvertible { let description = "no answer within 20 s" }
-    struct ClosedEarly: Error, CustomStringConvertible { let description = "it closed the connection" }
-
-    private let answer: EventLoopPromise<NIOHTTPClientResponseFull>
-    private let patience: TimeAmount
-    private var timer: Scheduled<Void>?
-
-    init(_ answer: EventLoopPromise<NIOHTTPClientResponseFull>, patience: TimeAmount) {
-        self.answer = answer
-        self.patience = patience
-    }
-
-    func handlerAdded(context: ChannelHandlerContext) {
-        let answer = answer
-        timer = context.eventLoop.scheduleTask(in: patience) { answer.fail(TimedOut()) }
-    }
-
-    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        let request = unwrapOutboundIn(data)
-        context.write(wrapOutboundOut(.head(request.head)), promise: nil)
-        if let body = request.body { context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil) }
-        context.write(wrapOutboundOut(.end(nil)), promise: promise)
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        timer?.cancel()
-        answer.succeed(unwrapInboundIn(data))
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        timer?.cancel()
-        answer.fail(error)
-        context.close(promise: nil)
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        timer?.cancel()
-        // Does nothing where an answer has come.
-        answer.fail(ClosedEarly())
+        if method != .GET { headers.add(name: "Content-Type", value: "application/json") }
+        return headers
     }
 }

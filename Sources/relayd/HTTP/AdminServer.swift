@@ -21,9 +21,9 @@ struct AdminServer: Service {
     private let place: Place
     private let routes: AdminRoutes
 
-    init(at place: Place, server: RelayServer) {
+    init(at place: Place, routes: AdminRoutes) {
         self.place = place
-        routes = AdminRoutes(server: server)
+        self.routes = routes
     }
 
     func run() async throws {
@@ -37,7 +37,7 @@ struct AdminServer: Service {
                 let answer = await routes.answer(to: request, access)
                 try await writer.write(
                     response: HTTPResponse(status: answer.status, headerFields: answer.headers),
-                    body: ResponseBody(byteBuffer: ByteBuffer(string: answer.text)))
+                    body: answer.body)
             })
         defer { if case .unix(let path) = place { unlink(path) } }
         do {

@@ -6,7 +6,10 @@ import RelayWorker
 struct MetricsPage {
     static let contentType = "text/plain; version=0.0.4; charset=utf-8"
 
+    let families: [MetricsText.Family]
     let text: String
+    /// When counting began, in seconds since 1970.
+    let startTimeSeconds: Double
 
     init(_ server: RelayServer) {
         self.init(
@@ -28,18 +31,44 @@ struct MetricsPage {
             isDraining ? 1 : 0)
         Self.writeState(snapshots, to: &page)
         Self.writeRequests(snapshots, to: &page)
+        Self.writeTurns(snapshots, to: &page)
         planes.write(to: &page)
         Self.writeTraffic(tallies, to: &page)
         Self.writePlane(tallies, to: &page)
         if let xdp { Self.writeXDP(xdp, to: &page) }
         process.write(to: &page)
+        families = page.families
         text = page.text
+        startTimeSeconds = process.startTimeSeconds
     }
 
     private static func writeState(_ snapshots: [WorkerSnapshot], to page: inout MetricsText) {
         page.single("relayd_allocations", .gauge, "Living allocations.", snapshots.total(\.core.allocations))
         page.single("relayd_permissions", .gauge, "Living permissions.", snapshots.total(\.core.permissions))
         page.single("relayd_channels", .gauge, "Channel bindings that forward.", snapshots.total(\.core.channels))
+    }
+
+    /// How busy the workers are, and how long a packet may have waited for its turn.
+    private static func writeTurns(_ snapshots: [WorkerSnapshot], to page: inout MetricsText) {
+        let now = SystemClock.now().monotonic
+        let rows: [(name: String, kind: MetricsText.Kind, help: String, value: (TurnTimes) -> Double)] = [
+            (
+                "relayd_worker_busy_seconds_total", .counter,
+                "Time in turns of the loop that had something to do, in seconds.",
+                { Double($0.busyNanoseconds) / 1e9 }
+            ),
+            (
+                "relayd_worker_longest_turn_seconds", .gauge,
+                "The longest turn of the loop in the last second or two, in seconds.",
+                { Double($0.longestNanoseconds(at: now)) / 1e9 }
+            ),
+        ]
+        for row in rows {
+            page.begin(row.name, row.kind, row.help)
+            for (worker, snapshot) in snapshots.enumerated() {
+                page.sample(row.name, [("worker", "\(worker)")], row.value(snapshot.turns))
+            }
+        }
     }
 
     private static func writeRequests(_ snapshots: [WorkerSnapshot], to page: inout MetricsText) {
@@ -164,7 +193,7 @@ extension [WorkerSnapshot] {
 
 extension String {
     /// `noPermission` as label values are written: `no_permission`.
-    fileprivate var snakeCased: String {
+    var snakeCased: String {
         reduce(into: "") { $0 += $1.isUppercase ? "_\($1.lowercased())" : "\($1)" }
     }
 }

@@ -6,6 +6,8 @@ import RelayWorker
 struct RelayStatus: Codable, Sendable {
     let version: String
     let workers: Int
+    /// New allocations are refused, and the process ends with the last living one.
+    let draining: Bool
     let allocations: UInt64
     let permissions: UInt64
     let channels: UInt64
@@ -54,6 +56,7 @@ struct RelayStatus: Codable, Sendable {
         let now = server.planes.status
         version = Version.number
         workers = snapshots.count
+        draining = server.drain.isDraining
         allocations = snapshots.reduce(0) { $0 + $1.core.allocations }
         permissions = snapshots.reduce(0) { $0 + $1.core.permissions }
         channels = snapshots.reduce(0) { $0 + $1.core.channels }

@@ -20,11 +20,14 @@ final class LogWriter: Sendable {
     private let descriptor: Int32
 
     private let format: Settings.LogFormat
+    /// The journal reads what is written.
+    let isJournal: Bool
 
     /// - Parameter format: of the line that tells how many were dropped.
-    init(descriptor: Int32 = STDERR_FILENO, format: Settings.LogFormat = .text) {
+    init(descriptor: Int32 = STDERR_FILENO, format: Settings.LogFormat = .text, isJournal: Bool = false) {
         self.descriptor = descriptor
         self.format = format
+        self.isJournal = isJournal
     }
 
     /// Queues one line; the newline is added.
@@ -61,8 +64,8 @@ final class LogWriter: Sendable {
         writeAll(bytes)
         guard droppedLines > 0 else { return }
         let notice = LogLine(
-            time: Date(), level: .warning, event: "log lines dropped", fields: [("count", "\(droppedLines)")])
-        writeAll(Array((notice.written(as: format) + "\n").utf8))
+            time: Date(), level: .warning, event: "log lines dropped", fields: [("count", .number("\(droppedLines)"))])
+        writeAll(Array((notice.written(as: format, toJournal: isJournal) + "\n").utf8))
     }
 
     private func writeAll(_ bytes: [UInt8]) {

@@ -28,10 +28,11 @@ struct RelayLogHandler: LogHandler {
     }
 
     func log(event: LogEvent) {
-        let fields = metadata.merging(event.metadata ?? [:]) { $1 }.map { ($0.key, "\($0.value)") }
-            .sorted { $0.0 < $1.0 }
+        let fields = metadata.merging(event.metadata ?? [:]) { $1 }.map { (key: $0.key, value: LogValue($0.value)) }
+            .sorted { $0.key < $1.key }
         writer.write(
-            LogLine(time: Date(), level: event.level, event: "\(event.message)", fields: fields).written(as: format))
+            LogLine(time: Date(), level: event.level, event: "\(event.message)", fields: fields).written(
+                as: format, toJournal: writer.isJournal))
     }
 }
 
@@ -40,17 +41,29 @@ struct LogLine {
     let time: Date
     let level: Logger.Level
     let event: String
-    let fields: [(key: String, value: String)]
+    let fields: [(key: String, value: LogValue)]
 
-    func written(as format: Settings.LogFormat) -> String {
+    /// - Parameter toJournal: the journal takes the severity of text from a prefix; JSON says it anyway.
+    func written(as format: Settings.LogFormat, toJournal: Bool = false) -> String {
         let stamp = time.formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
         switch format {
         case .text:
-            let pairs = fields.map { " \($0.key)=\(Self.textValue($0.value))" }.joined()
-            return "\(stamp) \(level.rawValue) \(Self.escaped(event))\(pairs)"
+            let pairs = fields.map { " \($0.key)=\(Self.textValue($0.value.description))" }.joined()
+            let prefix = toJournal ? "<\(Journal.priority(of: level))>" : ""
+            return "\(prefix)\(stamp) \(level.rawValue) \(Self.escaped(event))\(pairs)"
         case .json:
-            let all = [("ts", stamp), ("level", level.rawValue), ("event", event)] + fields
-            return "{" + all.map { "\"\(Self.escaped($0.0))\":\"\(Self.escaped($0.1))\"" }.joined(separator: ",") + "}"
+            let first: [(key: String, value: LogValue)] = [
+                ("ts", .text(stamp)), ("level", .text(level.rawValue)), ("event", .text(event)),
+            ]
+            let pairs = (first + fields).map { "\"\(Self.escaped($0.key))\":\(Self.jsonValue($0.value))" }
+            return "{" + pairs.joined(separator: ",") + "}"
+        }
+    }
+
+    private static func jsonValue(_ value: LogValue) -> String {
+        switch value {
+        case .text(let text): "\"\(escaped(text))\""
+        case .number(let number): number
         }
     }
 

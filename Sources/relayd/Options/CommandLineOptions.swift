@@ -66,6 +66,10 @@ struct CommandLineOptions: ParsableArguments {
     var httpTokenFile: [String] = []
     @Option(name: .long, help: help(.adminSocket))
     var adminSocket: [String] = []
+    @Option(name: .long, help: help(.otlpEndpoint))
+    var otlpEndpoint: [String] = []
+    @Option(name: .long, help: help(.otlpInterval))
+    var otlpInterval: [String] = []
     @Option(name: .long, help: help(.logLevel))
     var logLevel: [String] = []
     @Option(name: .long, help: help(.logFormat))
@@ -91,6 +95,7 @@ struct CommandLineOptions: ParsableArguments {
             .xdpInterface: xdpInterface, .xdpMode: xdpMode, .xdpNextHop: xdpNextHop, .xdpRoutes: xdpRoutes,
             .xdpSlowPath: xdpSlowPath, .httpTokenFile: httpTokenFile, .adminSocket: adminSocket,
             .workers: workers, .receiveBuffer: receiveBuffer, .sendBuffer: sendBuffer, .http: http,
+            .otlpEndpoint: otlpEndpoint, .otlpInterval: otlpInterval,
             .logLevel: logLevel, .logFormat: logFormat, .watchConfig: watchConfig, .alternateServer: alternateServer,
             .drainTimeout: drainTimeout,
             .rfc5766ChannelNumbers: rfc5766ChannelNumbers ? ["true"] : [], .fallback: fallback ? ["true"] : [],

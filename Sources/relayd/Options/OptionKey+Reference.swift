@@ -21,7 +21,8 @@ extension OptionKey {
         case .dataPlane, .fallback, .xdpInterface, .xdpMode, .xdpNextHop, .xdpRoutes, .xdpSlowPath, .workers,
             .receiveBuffer, .sendBuffer:
             .dataPlane
-        case .http, .httpTokenFile, .adminSocket, .logLevel, .logFormat, .watchConfig, .alternateServer, .drainTimeout,
+        case .http, .httpTokenFile, .adminSocket, .otlpEndpoint, .otlpInterval, .logLevel, .logFormat, .watchConfig,
+            .alternateServer, .drainTimeout,
             .demo:
             .operation
         }
@@ -62,6 +63,9 @@ extension OptionKey {
         case .http: "Serve health, metrics and administration over HTTP here; off unless given."
         case .httpTokenFile: "The token that administration over HTTP asks for, in a file."
         case .adminSocket: "A unix socket for administration; off unless given."
+        case .otlpEndpoint:
+            "Send the metrics to an OpenTelemetry collector: OTLP over HTTP, as JSON; off unless given."
+        case .otlpInterval: "How often metrics are sent."
         case .logLevel: "The least severe lines that are logged."
         case .logFormat: "How lines are written, one an event, on standard error."
         case .watchConfig: "Reload when the configuration file or the file of secrets changes."
@@ -82,7 +86,7 @@ extension OptionKey {
         // Sockets and what hangs on them; the realm, which living clients have in their keys; the watch itself.
         case .listen, .relayAddress, .externalAddress, .relayPorts, .realm, .dataPlane, .fallback, .xdpInterface,
             .xdpMode, .xdpNextHop, .xdpRoutes, .xdpSlowPath, .workers, .receiveBuffer, .sendBuffer, .http,
-            .httpTokenFile, .adminSocket, .logFormat, .watchConfig, .demo:
+            .httpTokenFile, .adminSocket, .otlpEndpoint, .otlpInterval, .logFormat, .watchConfig, .demo:
             false
         }
     }

@@ -31,6 +31,8 @@ enum OptionKey: String, CaseIterable, Sendable {
     case http
     case httpTokenFile = "http-token-file"
     case adminSocket = "admin-socket"
+    case otlpEndpoint = "otlp-endpoint"
+    case otlpInterval = "otlp-interval"
     case logLevel = "log-level"
     case logFormat = "log-format"
     case watchConfig = "watch-config"
@@ -91,6 +93,9 @@ enum OptionKey: String, CaseIterable, Sendable {
         case .http: "an address and a port, such as 127.0.0.1:9090"
         case .httpTokenFile: "the path of a file with one token that only its owner can read"
         case .adminSocket: "an absolute path of at most 107 bytes, such as /run/relayd/admin.sock"
+        case .otlpEndpoint:
+            "http://HOST, with a port and a path if they are not 4318 and /v1/metrics; https goes by a collector on this host"
+        case .otlpInterval: "a time from 1s to 1h: seconds, or a number with s, m or h"
         case .logLevel: "trace, debug, info, notice, warning, error or critical"
         case .logFormat: "text or json"
         case .alternateServer: "an address and a port, such as 192.0.2.2:3478, one a family"
@@ -120,6 +125,7 @@ enum OptionKey: String, CaseIterable, Sendable {
         case .xdpSlowPath: "auto"
         case .workers: "one a CPU"
         case .receiveBuffer, .sendBuffer: "1MiB"
+        case .otlpInterval: "15s"
         case .logLevel: "info"
         case .logFormat: "text"
         case .watchConfig: "true"

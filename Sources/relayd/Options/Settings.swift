@@ -62,6 +62,9 @@ struct Settings {
     var http: TransportAddress?
     var httpToken: String?
     var adminSocketPath: String?
+    /// Where metrics are sent; nothing: nowhere.
+    var otlpEndpoint: OTLPEndpoint?
+    var otlpIntervalSeconds: UInt32 = 15
     var logLevel = Logger.Level.info
     var logFormat = LogFormat.text
     var watchesConfig = true
@@ -151,6 +154,8 @@ struct Settings {
         workers = reader.value(.workers, nil) { text in Int(text).flatMap { (1...256).contains($0) ? $0 : nil } }
         receiveBufferBytes = reader.bytes(.receiveBuffer, receiveBufferBytes, in: 4096...(1 << 30))
         sendBufferBytes = reader.bytes(.sendBuffer, sendBufferBytes, in: 4096...(1 << 30))
+        otlpEndpoint = reader.value(.otlpEndpoint, nil) { OTLPEndpoint($0) }
+        otlpIntervalSeconds = reader.seconds(.otlpInterval, otlpIntervalSeconds, in: 1...3600)
         logLevel = reader.value(.logLevel, logLevel) { Logger.Level(rawValue: $0) }
         logFormat = reader.value(.logFormat, logFormat) { LogFormat(rawValue: $0) }
         watchesConfig = reader.value(.watchConfig, watchesConfig) { Bool($0) }

@@ -140,7 +140,7 @@ final class PlaneSupervisor: Sendable {
             conclude { $0.roster.started(worker, on: plane) }
         case .failed(let plane, let reason):
             logger.error(
-                "data plane failed", metadata: ["plane": "\(plane)", "worker": "\(worker)", "reason": "\(reason)"])
+                "data plane failed", metadata: ["plane": "\(plane)", "worker": .number(worker), "reason": "\(reason)"])
             conclude { $0.roster.failed(worker, on: plane, reason) }
         case .ended:
             conclude { $0.roster.ended(worker) }

@@ -66,6 +66,7 @@ enum SampleConfiguration {
             case .http: ["127.0.0.1:9090"]
             case .httpTokenFile: ["/etc/relayd/token"]
             case .adminSocket: ["/run/relayd/admin.sock"]
+            case .otlpEndpoint: ["http://127.0.0.1:4318"]
             case .alternateServer: ["192.0.2.2:3478"]
             default: [""]
             }

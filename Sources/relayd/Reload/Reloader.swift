@@ -66,6 +66,6 @@ struct Reloader: Service {
         let applied = changes.count { $0.key.isReloadable }
         logger.notice(
             "configuration reloaded",
-            metadata: ["changed": "\(applied)", "need_restart": "\(changes.count - applied)"])
+            metadata: ["changed": .number(applied), "need_restart": .number(changes.count - applied)])
     }
 }

@@ -91,8 +91,8 @@ final class Drain: Service {
     private func metadata(since start: ContinuousClock.Instant) -> Logger.Metadata {
         let state = state.withLock { $0 }
         return [
-            "allocations": "\(allocations)", "seconds": "\(start.duration(to: .now).components.seconds)",
-            "timeout_s": "\(state.timeoutSeconds)",
+            "allocations": .number(allocations), "seconds": .number(start.duration(to: .now).components.seconds),
+            "timeout_s": .number(state.timeoutSeconds),
             "alternate": state.alternates.isEmpty
                 ? "none" : "\(state.alternates.map(\.description).joined(separator: ","))",
         ]

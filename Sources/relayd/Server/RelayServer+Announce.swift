@@ -24,7 +24,7 @@ extension RelayServer {
         logger.info(
             "started",
             metadata: [
-                "version": "\(Version.number)", "workers": "\(links.count)", "realm": "\(configuration.realm)",
+                "version": "\(Version.number)", "workers": .number(links.count), "realm": "\(configuration.realm)",
                 "listen": "\(settings.listen.map(\.description).joined(separator: ","))",
             ])
     }

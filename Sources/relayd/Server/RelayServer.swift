@@ -88,6 +88,9 @@ final class RelayServer: Service {
     /// What each worker shows.
     var snapshots: [WorkerSnapshot] { links.map(\.snapshot) }
 
+    /// The sessions of all workers.
+    var sessions: SessionBook { SessionBook(links: links) }
+
     /// What each plane did, all workers added up.
     var planeTallies: [String: PlaneTally] {
         links.reduce(into: [:]) { sums, link in

@@ -124,6 +124,39 @@ final class Relay {
         step { core.retire(at: moment, into: &effects) }
     }
 
+    /// Ends one session; false in front of the effects if it is gone.
+    func kick(_ id: SessionID) -> [String] {
+        step { if !core.kick(id.allocation, at: moment, into: &effects) { lines.append("gone") } }
+    }
+
+    /// Ends the sessions that fit, call by call; the count of each call stands where it ends.
+    func kick(_ filter: SessionFilter) -> [String] {
+        var seen: [String] = []
+        var place: UInt32? = 0
+        while let from = place {
+            seen += step {
+                let kicked = core.kick(from: from, filter, at: moment, into: &effects)
+                lines.append("kicked \(kicked.count)")
+                place = kicked.next
+            }
+        }
+        return seen
+    }
+
+    func detail(_ id: SessionID) -> SessionDetail? { core.session(id.allocation, at: moment) }
+
+    /// The whole list, part by part.
+    func sessions(_ filter: SessionFilter = SessionFilter()) -> [Session] {
+        var list: [Session] = []
+        var place: UInt32? = 0
+        while let from = place {
+            let page = core.sessions(from: from, filter, at: moment)
+            list += page.sessions
+            place = page.next
+        }
+        return list
+    }
+
     /// Answers the binds that were held back.
     func answerHeld() -> [String] {
         let requests = held

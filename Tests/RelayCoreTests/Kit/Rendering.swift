@@ -94,7 +94,7 @@ func describe(_ note: Note) -> String {
     case .allocationCreated(let summary, let lifetimeSeconds):
         "note created \(describe(summary)) \(lifetimeSeconds)s"
     case .allocationEnded(let summary, let reason, let traffic, let ageSeconds):
-        "note \(reason) \(describe(summary)) \(ageSeconds)s \(describe(traffic))"
+        "note \(reason) \(describe(summary)) \(ageSeconds)s \(describe(traffic.total))"
     case .peerDenied(let client, let username, let peer, let rule):
         "note denied \(client) \(username) \(peer) \(rule)"
     case .quotaReached(let client, let username, let quota): "note quota \(client) \(username) \(quota.rawValue)"

@@ -60,7 +60,7 @@ final class NoteLog: Sendable {
     var ended: [(reason: AllocationEnd, traffic: AllocationTraffic, summary: AllocationSummary)] {
         all.compactMap { note in
             guard case .allocationEnded(let summary, let reason, let traffic, _) = note else { return nil }
-            return (reason, traffic, summary)
+            return (reason, traffic.total, summary)
         }
     }
 }
