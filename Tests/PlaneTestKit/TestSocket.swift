@@ -16,7 +16,12 @@ package final class TestSocket {
 
     package init(_ ip: String = "127.0.0.1", port: UInt16 = 0, receiveBufferBytes: Int? = 4 << 20) throws {
         let wanted = TransportAddress(ip, port)
-        descriptor = try SystemSockets(receiveBufferBytes: receiveBufferBytes).openListener(at: wanted)
+        // Not as a listener: those share ports, and two of these could get the same one.
+        descriptor = try SystemSockets(receiveBufferBytes: receiveBufferBytes).openRelay(at: wanted)
+        _ =
+            wanted.family == .ipv4
+            ? clinux_set_option(descriptor, SOL_IP, IP_RECVERR, 0)
+            : clinux_set_option(descriptor, SOL_IPV6, IPV6_RECVERR, 0)
         address = TransportAddress(of: descriptor)
     }
 
