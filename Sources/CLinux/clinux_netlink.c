@@ -20,7 +20,7 @@ int clinux_netlink_listen(void) {
     if (descriptor < 0) { return -errno; }
     struct sockaddr_nl name = {.nl_family = AF_NETLINK};
     name.nl_groups = RTMGRP_LINK | RTMGRP_NEIGH | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE |
-                     RTMGRP_IPV6_ROUTE;
+                     RTMGRP_IPV6_ROUTE | RTMGRP_IPV4_RULE | 1u << (RTNLGRP_IPV6_RULE - 1);
     if (bind(descriptor, (const struct sockaddr *)&name, sizeof name) < 0) {
         int error = errno;
         close(descriptor);
@@ -109,6 +109,7 @@ int clinux_find_route(int netlink, struct clinux_address source, struct clinux_a
     int left = (int)RTM_PAYLOAD(header);
     for (const struct rtattr *a = RTM_RTA(message); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
         if (a->rta_type == RTA_OIF) { route->interface_index = *(const uint32_t *)RTA_DATA(a); }
+        if (a->rta_type == RTA_GATEWAY || a->rta_type == RTA_VIA) { route->has_gateway = 1; }
         if (a->rta_type == RTA_GATEWAY) { route->next_hop = read_address(RTA_DATA(a), message->rtm_family); }
         if (a->rta_type == RTA_METRICS) { route->mtu = read_mtu(a); }
         if (a->rta_type == RTA_VIA) {
@@ -169,7 +170,9 @@ enum clinux_change clinux_next_change(int netlink, struct clinux_address *neighb
     case RTM_NEWNEIGH:
     case RTM_DELNEIGH: break;
     case RTM_NEWROUTE:
-    case RTM_DELROUTE: return CLINUX_CHANGE_ROUTES;
+    case RTM_DELROUTE:
+    case RTM_NEWRULE:
+    case RTM_DELRULE: return CLINUX_CHANGE_ROUTES;
     default: return CLINUX_CHANGE_INTERFACES;
     }
     const struct ndmsg *body = NLMSG_DATA(header);

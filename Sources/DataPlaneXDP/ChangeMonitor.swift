@@ -75,6 +75,7 @@ final class ChangeMonitor: Sendable {
         defer { ownFinder.close() }
         // What changed between the session's look and this thread's listening.
         session.followInterfaces(&ownFinder)
+        session.followChange(of: nil, &ownFinder)
         var ticks = 0
         var tickEnds = SystemClock.now().monotonic
         while !isStopping.load(ordering: .acquiring) {
@@ -86,7 +87,9 @@ final class ChangeMonitor: Sendable {
             session.recycle()
             session.checkAttachments()
             ticks += 1
-            if ticks % Self.ticksBetweenRefreshes == 0 { session.refresh(ownFinder) }
+            guard ticks % Self.ticksBetweenRefreshes == 0 else { continue }
+            session.refresh(ownFinder)
+            session.followExceptions(&ownFinder)
         }
     }
 
@@ -104,7 +107,7 @@ final class ChangeMonitor: Sendable {
             if let address = IPAddress(native) { neighbours.insert(address) }
         }
         if concernsInterfaces { session.followInterfaces(&ownFinder) }
-        session.followChange(of: concernsAll ? nil : neighbours, ownFinder)
+        session.followChange(of: concernsAll ? nil : neighbours, &ownFinder)
     }
 }
 

@@ -40,14 +40,41 @@ struct Surroundings: Sendable, Equatable {
     }
 }
 
-/// Asks the kernel where packets leave, over netlink.
+/// Asks the kernel where packets leave, over netlink, once for all destinations that leave alike and once a neighbour.
+/// Whoever hears of changes tells it.
 struct WayFinder: Sendable {
+    private struct RouteKey: Hashable, Sendable {
+        let source: IPAddress
+        let destinations: DestinationClasses.Prefix
+    }
+
+    private struct FoundRoute: Sendable {
+        /// Nothing where each destination is its own neighbour.
+        let gateway: IPAddress?
+        let interfaceIndex: UInt32
+        /// The route's own, or 0.
+        let mtu: UInt32
+    }
+
+    /// Of neighbours whose MAC addresses are kept; more than that are asked for again.
+    private static let mostNeighbours = 4096
+
     private let netlink: Int32
     /// Whether next hops are looked up; otherwise the program exchanges MAC addresses.
     private let looksUp: Bool
     var surroundings: Surroundings
+    /// Nothing where each destination has to be asked for.
+    private(set) var classes: DestinationClasses?
+    private var routes: [RouteKey: FoundRoute] = [:]
+    private var neighbours: [RouteTable.Neighbour: MACAddress] = [:]
 
     init(_ surroundings: Surroundings, looksUp: Bool) throws(PlaneError) {
+        try self.init(surroundings, looksUp: looksUp, looksUp ? DestinationClasses.read() : nil)
+    }
+
+    private init(
+        _ surroundings: Surroundings, looksUp: Bool, _ classes: DestinationClasses?
+    ) throws(PlaneError) {
         netlink = clinux_netlink_open()
         guard netlink >= 0 else {
             throw PlaneError(
@@ -56,34 +83,76 @@ struct WayFinder: Sendable {
         }
         self.looksUp = looksUp
         self.surroundings = surroundings
+        self.classes = classes
     }
 
     /// Another one that asks the same.
-    init(copying other: WayFinder) throws(PlaneError) { try self.init(other.surroundings, looksUp: other.looksUp) }
+    init(copying other: WayFinder) throws(PlaneError) {
+        try self.init(other.surroundings, looksUp: other.looksUp, other.classes)
+    }
 
     func close() { _ = clinux_close(netlink) }
 
-    func find(_ way: Way) -> FoundWay {
+    // MARK: What has changed
+
+    /// Destinations as they are told apart from now on; what was found for the former ones is forgotten.
+    mutating func follow(_ classes: DestinationClasses?) {
+        self.classes = classes
+        routes = [:]
+    }
+
+    /// These neighbours have changed; nil: any may have.
+    mutating func forget(_ changed: Set<IPAddress>?) {
+        guard let changed else { return neighbours = [:] }
+        for (neighbour, _) in neighbours where changed.contains(neighbour.address) { neighbours[neighbour] = nil }
+    }
+
+    // MARK: Finding
+
+    mutating func find(_ way: Way) -> FoundWay {
         guard surroundings.addresses.contains(way.arrival), surroundings.addresses.contains(way.source) else {
             return FoundWay(isBarred: true)
         }
-        guard looksUp, !way.isHandedOver else { return FoundWay() }
-        var route = clinux_route()
+        guard looksUp, !way.isHandedOver, let route = route(from: way.source, to: way.destination) else {
+            return FoundWay()
+        }
+        let neighbour = route.gateway ?? way.destination
+        var found = FoundWay(neighbour: neighbour, interfaceIndex: route.interfaceIndex)
+        guard let interface = surroundings.interfaces[route.interfaceIndex],
+            let mac = macAddress(of: .init(address: neighbour, interfaceIndex: route.interfaceIndex))
+        else { return found }
+        let mtu = route.mtu > 0 ? min(route.mtu, interface.mtu) : interface.mtu
+        found.nextHop = NextHop(
+            interfaceIndex: interface.index, mtu: UInt16(clamping: mtu), destination: mac, source: interface.mac)
+        return found
+    }
+
+    private mutating func route(from source: IPAddress, to destination: IPAddress) -> FoundRoute? {
+        let key = classes.map { RouteKey(source: source, destinations: $0.prefix(around: destination)) }
+        if let key, let known = routes[key] { return known }
+        var answer = clinux_route()
         let error = unsafe clinux_find_route(
-            netlink, clinux_address(way.source, port: 0), clinux_address(way.destination, port: 0), &route)
-        guard error == 0, let neighbour = IPAddress(route.next_hop) else { return FoundWay() }
-        var found = FoundWay(neighbour: neighbour, interfaceIndex: route.interface_index)
-        guard let interface = surroundings.interfaces[route.interface_index] else { return found }
+            netlink, clinux_address(source, port: 0), clinux_address(destination, port: 0), &answer)
+        guard error == 0, let neighbour = IPAddress(answer.next_hop) else { return nil }
+        let route = FoundRoute(
+            gateway: answer.has_gateway == 0 ? nil : neighbour, interfaceIndex: answer.interface_index,
+            mtu: answer.mtu)
+        if let key { routes[key] = route }
+        return route
+    }
+
+    private mutating func macAddress(of neighbour: RouteTable.Neighbour) -> MACAddress? {
+        if let known = neighbours[neighbour] { return known }
         var mac: (UInt8, UInt8, UInt8, UInt8, UInt8, UInt8) = (0, 0, 0, 0, 0, 0)
         let status = unsafe withUnsafeMutableBytes(of: &mac) { bytes in
             unsafe clinux_find_neighbour(
-                netlink, route.interface_index, route.next_hop, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self))
+                netlink, neighbour.interfaceIndex, clinux_address(neighbour.address, port: 0),
+                bytes.baseAddress?.assumingMemoryBound(to: UInt8.self))
         }
-        guard status == 0 else { return found }
-        let mtu = route.mtu > 0 ? min(route.mtu, interface.mtu) : interface.mtu
-        found.nextHop = NextHop(
-            interfaceIndex: interface.index, mtu: UInt16(clamping: mtu),
-            destination: MACAddress(bytes: [mac.0, mac.1, mac.2, mac.3, mac.4, mac.5]), source: interface.mac)
+        guard status == 0 else { return nil }
+        let found = MACAddress(bytes: [mac.0, mac.1, mac.2, mac.3, mac.4, mac.5])
+        if neighbours.count >= Self.mostNeighbours { neighbours = [:] }
+        neighbours[neighbour] = found
         return found
     }
 

@@ -6,7 +6,15 @@ import Synchronization
 /// What the monitor's thread does: the kernel's routes, neighbours, links and addresses change, and the program follows.
 extension XDPSession {
     /// Looks ways up again that a change may concern; nil: all of them.
-    func followChange(of neighbours: Set<IPAddress>?, _ finder: WayFinder) {
+    func followChange(of neighbours: Set<IPAddress>?, _ finder: inout WayFinder) {
+        if neighbours == nil {
+            let classes = options.nextHop == .fib ? DestinationClasses.read() : nil
+            finder.follow(classes)
+            state.withLock { $0.table?.finder.follow(classes) }
+        }
+        finder.forget(neighbours)
+        // Before the ways are listed: one that is found from now on is found anew.
+        state.withLock { $0.table?.finder.forget(neighbours) }
         let ways = state.withLock { $0.table?.waysConcerned(by: neighbours) ?? [] }
         for way in ways {
             let found = finder.find(way)
@@ -56,6 +64,12 @@ extension XDPSession {
         // Where the kernel refuses to say, the memory stays unused: the routes that lack it take the slow path.
         guard cbpf_wait_for_readers() == 0 else { return }
         state.withLock { $0.table?.sweep(quarantine) }
+    }
+
+    /// Looks for what the kernel does not tell of: a path's MTU, a redirect.
+    func followExceptions(_ finder: inout WayFinder) {
+        guard options.nextHop == .fib, DestinationClasses.read() != finder.classes else { return }
+        followChange(of: nil, &finder)
     }
 
     /// Sets the clock of leases again, and has the kernel check the neighbours in use.

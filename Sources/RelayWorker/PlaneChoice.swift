@@ -19,6 +19,11 @@ public struct PlaneChoice: Sendable, Equatable {
             self.name = name
             self.probe = probe
         }
+
+        /// Why it was passed over; nothing where it was not, or not asked.
+        public var refusal: Refusal? {
+            if case .refused(let reason) = probe { Refusal(name: name, reason: reason) } else { nil }
+        }
     }
 
     /// Why one plane was passed over.
@@ -48,15 +53,10 @@ public struct PlaneChoice: Sendable, Equatable {
     public static func choose(
         among candidates: [Candidate], requested: String?, fallsBack: Bool = false
     ) throws(PlaneError) -> PlaneChoice {
-        var usable: [(name: String, promise: String)] = []
-        var refusals: [Refusal] = []
-        for candidate in candidates {
-            switch candidate.probe {
-            case .usable(let promise): usable.append((candidate.name, promise))
-            case .refused(let reason): refusals.append(Refusal(name: candidate.name, reason: reason))
-            case .untried: break
-            }
+        var usable = candidates.compactMap { candidate -> (name: String, promise: String)? in
+            if case .usable(let promise) = candidate.probe { (candidate.name, promise) } else { nil }
         }
+        let refusals = candidates.compactMap(\.refusal)
         if let requested {
             guard candidates.contains(where: { $0.name == requested }) else {
                 throw PlaneError(

@@ -36,6 +36,15 @@ def _facts(file: pathlib.Path) -> dict[str, str]:
     return {name.strip(): value.strip() for name, value in lines}
 
 
+def _facts_if_open(file: pathlib.Path) -> dict[str, str]:
+    """Nothing for a descriptor that was closed since it was listed."""
+    try:
+        return _facts(file)
+    except FileNotFoundError:
+        return {}
+
+
+
 class KernelObjects:
     """What a process holds of the kernel's BPF objects. To be closed."""
 
@@ -56,7 +65,7 @@ class KernelObjects:
         """Duplicates of the descriptors whose fdinfo says what is wanted."""
         found = sorted((file for file in self._folder.iterdir()), key=lambda file: int(file.name))
         return [_call(SYS_PIDFD_GETFD, self._process, int(file.name), 0) for file in found
-                if wanted.items() <= _facts(file).items()]
+                if wanted.items() <= _facts_if_open(file).items()]
 
     def detach_a_link(self) -> None:
         """As `bpftool link detach` does it, to the first of the links."""

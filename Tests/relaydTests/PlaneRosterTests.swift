@@ -49,7 +49,7 @@ struct PlaneRosterTests {
     @Test("A plane that fails while others are still on their way to it takes them along to the next")
     func failureDuringAChange() {
         var roster = roster(["socket"])
-        roster.change(to: ["io-uring", "socket"])
+        roster.change(to: ["io-uring", "socket"], cause: .swap)
         #expect(roster.cause == .swap && !roster.isSettled)
         #expect(roster.started(0, on: "io-uring") == .nothing)
         #expect(roster.failed(1, on: "io-uring", Self.reason) == .move(workers: [0, 2]))
@@ -82,9 +82,22 @@ struct PlaneRosterTests {
         var roster = roster(["xdp", "socket"])
         _ = roster.failed(0, on: "xdp", Self.reason)
         for worker in 0..<3 { _ = roster.started(worker, on: "socket") }
-        roster.change(to: ["xdp", "socket"])
+        roster.change(to: ["xdp", "socket"], cause: .swap)
         #expect(roster.failures.isEmpty)
         for worker in 0..<3 { _ = roster.started(worker, on: "xdp") }
         #expect(roster.isSettled && roster.workersByPlane == ["xdp": 3])
+    }
+
+    @Test("A plane that gets ready after the start comes first, unless somebody asked for another one meanwhile")
+    func latecomer() {
+        var roster = roster(["io-uring", "socket"])
+        #expect(roster.order(beginningWith: "xdp") == ["xdp", "io-uring", "socket"])
+        _ = roster.failed(0, on: "io-uring", Self.reason)
+        #expect(roster.order(beginningWith: "xdp") == ["xdp", "socket"])
+        roster.change(to: ["xdp", "socket"], cause: .start)
+        #expect(roster.cause == .start && !roster.isSettled)
+        #expect(roster.order(beginningWith: "xdp") == nil)
+        roster.change(to: ["socket", "xdp"], cause: .swap)
+        #expect(roster.order(beginningWith: "xdp") == nil)
     }
 }

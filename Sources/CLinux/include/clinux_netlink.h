@@ -43,7 +43,7 @@ uint32_t clinux_interface_index(const char *name);
 /// A netlink socket for requests.
 int clinux_netlink_open(void);
 
-/// A netlink socket that hears of changes of links, addresses, routes and neighbours.
+/// A netlink socket that hears of changes of links, addresses, routes, rules and neighbours.
 int clinux_netlink_listen(void);
 
 /// Where a packet would leave.
@@ -53,11 +53,26 @@ struct clinux_route {
     uint32_t interface_index;
     /// The route's own MTU, or 0.
     uint32_t mtu;
+    /// The neighbour is a gateway.
+    uint8_t has_gateway;
 };
 
 /// The route from a local address to a destination; -EHOSTUNREACH where that is no other host's.
 int clinux_find_route(int netlink, struct clinux_address source, struct clinux_address destination,
                       struct clinux_route *route);
+
+/// Destinations that a route or a rule tells from others.
+struct clinux_prefix {
+    /// Its first `length` bits count; the rest is 0.
+    struct clinux_address address;
+    /// The MTU that a route names, or 0.
+    uint32_t mtu;
+    uint8_t length;
+};
+
+/// Lists the destinations of all routes and rules, and of what the kernel learned about single destinations: how many, or a
+/// negated errno; -E2BIG where they are more than `capacity`, -ENOTUNIQ where one has several next hops.
+int clinux_route_prefixes(struct clinux_prefix *prefixes, int capacity);
 
 /// The MAC address of a neighbour; -ENOENT where it is not known, or known to be gone.
 int clinux_find_neighbour(int netlink, uint32_t interface_index, struct clinux_address neighbour, uint8_t mac[6]);
@@ -70,7 +85,7 @@ enum clinux_change {
     CLINUX_CHANGE_NONE = 0,
     /// A neighbour, and nothing else.
     CLINUX_CHANGE_NEIGHBOUR = 1,
-    /// A route.
+    /// A route or a rule.
     CLINUX_CHANGE_ROUTES = 2,
     /// A link or an address; or so much at once that some of it was lost.
     CLINUX_CHANGE_INTERFACES = 3,

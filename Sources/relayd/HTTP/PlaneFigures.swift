@@ -12,7 +12,7 @@ struct PlaneFigures {
     init(_ planes: PlaneSupervisor) {
         let status = planes.status
         workersByPlane = status.workersByPlane
-        refusals = planes.choice.refusals
+        refusals = planes.refusals
         changes = status.changes
     }
 
@@ -21,7 +21,7 @@ struct PlaneFigures {
         for (plane, workers) in workersByPlane.sorted(by: { $0.key < $1.key }) {
             page.sample("relayd_data_plane_workers", [("plane", plane)], UInt64(workers))
         }
-        page.begin("relayd_data_plane_refused", .gauge, "Data planes that this host refused at start, and why.")
+        page.begin("relayd_data_plane_refused", .gauge, "Data planes that this host refused, and why.")
         for refusal in refusals {
             page.sample(
                 "relayd_data_plane_refused", [("plane", refusal.name), ("reason", refusal.reason.description)],

@@ -12,7 +12,7 @@ struct RelayStatus: Codable, Sendable {
     let permissions: UInt64
     let channels: UInt64
     let plane: PlaneStatus
-    /// What each plane said of this host at start.
+    /// What each plane said of this host; `auto` asks XDP while the relay runs already.
     let candidates: [Candidate]
     /// The program in the kernel, while it is loaded.
     let xdp: XDPStatus?

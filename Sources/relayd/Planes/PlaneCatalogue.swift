@@ -22,6 +22,8 @@ final class PlaneCatalogue: Sendable {
     private let relayAddresses: [IPAddress]
     /// The program stays loaded once it is: the process may since have lost the right to load it.
     private let session = Mutex<XDPSession?>(nil)
+    /// Held while it is loaded, so that it is loaded once; what runs is shown meanwhile.
+    private let loading = Mutex(())
 
     /// - Parameter relayAddresses: where relayed transport addresses are made.
     init(_ settings: Settings, relayAddresses: [IPAddress]) {
@@ -81,11 +83,13 @@ final class PlaneCatalogue: Sendable {
     }
 
     private func loaded(isRequested: Bool) throws(PlaneError) -> XDPSession {
-        if let session = xdp { return session }
-        let loaded = try XDPSession(
-            settings.xdpOptions(relayAddresses: relayAddresses, isRequested: isRequested))
-        session.withLock { $0 = loaded }
-        return loaded
+        try loading.withLock { _ throws(PlaneError) in
+            if let session = xdp { return session }
+            let loaded = try XDPSession(
+                settings.xdpOptions(relayAddresses: relayAddresses, isRequested: isRequested))
+            session.withLock { $0 = loaded }
+            return loaded
+        }
     }
 
     /// What stands below XDP: the named one, else the one that runs, else the best that can.

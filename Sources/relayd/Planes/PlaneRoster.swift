@@ -56,11 +56,18 @@ struct PlaneRoster: Sendable {
     /// Whether no worker is on its way.
     var isSettled: Bool { !standings.contains(.starting) }
 
+    /// The order in which a plane that got ready after the start is the first; nothing where somebody has asked for
+    /// another one meanwhile.
+    func order(beginningWith latecomer: String) -> [String]? {
+        guard cause != .swap, current != latecomer else { return nil }
+        return [latecomer] + order.filter { $0 != latecomer }
+    }
+
     /// All workers are to change to the first of these planes.
-    mutating func change(to order: [String]) {
+    mutating func change(to order: [String], cause: Cause) {
         precondition(!order.isEmpty, "a relay without planes")
         self.order = order
-        cause = .swap
+        self.cause = cause
         failures = []
         for worker in standings.indices where standings[worker] != .ended { standings[worker] = .starting }
     }

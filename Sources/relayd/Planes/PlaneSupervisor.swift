@@ -1,4 +1,5 @@
 import DataPlaneXDP
+import Dispatch
 import Logging
 import RelayWorker
 import Synchronization
@@ -29,6 +30,7 @@ final class PlaneSupervisor: Sendable {
 
     private struct State: Sendable {
         var roster: PlaneRoster
+        var candidates: [PlaneChoice.Candidate]
         /// The planes of the roster's order, and what each will do.
         var planes: [String: any DataPlane]
         var promises: [String: String]
@@ -37,6 +39,11 @@ final class PlaneSupervisor: Sendable {
         var changes: [Change: UInt64] = [:]
         var waiting: CheckedContinuation<Void, Never>?
         var isChanging = false
+
+        mutating func take(_ found: (plane: any DataPlane, promise: String), as name: String) {
+            planes[name] = found.plane
+            promises[name] = found.promise
+        }
 
         /// One change at a time.
         mutating func begin() -> Bool {
@@ -54,9 +61,10 @@ final class PlaneSupervisor: Sendable {
 
     private static let patience = Duration.seconds(10)
 
-    /// What was asked for at start, and what was found.
+    /// What was chosen at start.
     let choice: PlaneChoice
-    let candidates: [PlaneChoice.Candidate]
+    /// `auto` begins without XDP, whose program takes long to load, and changes to it once that is done.
+    let awaitsXDP: Bool
     let catalogue: PlaneCatalogue
     private let logger: Logger
     private let state: Mutex<State>
@@ -64,18 +72,18 @@ final class PlaneSupervisor: Sendable {
     /// Chooses as the settings say. Nothing runs yet.
     init(_ settings: Settings, _ catalogue: PlaneCatalogue, workers: Int, logger: Logger) throws(PlaneError) {
         let requested = settings.plane.requested
-        let triesXDP = requested == nil || requested == "xdp" || settings.fallsBack
-        candidates = catalogue.survey(xdp: triesXDP ? .attach : .untried)
+        awaitsXDP = requested == nil
+        let triesXDP = requested == "xdp" || requested != nil && settings.fallsBack
+        let candidates = catalogue.survey(xdp: triesXDP ? .attach : .untried)
         choice = try PlaneChoice.choose(among: candidates, requested: requested, fallsBack: settings.fallsBack)
         self.catalogue = catalogue
         self.logger = logger
         var state = State(
-            roster: PlaneRoster(order: [choice.chosen] + choice.fallbacks, workers: workers), planes: [:], promises: [:]
-        )
+            roster: PlaneRoster(order: [choice.chosen] + choice.fallbacks, workers: workers),
+            candidates: candidates, planes: [:], promises: [:])
         for name in state.roster.order {
             let found = try catalogue.plane(name, above: nil, isRequested: name == requested)
-            state.planes[name] = found.plane
-            state.promises[name] = found.promise
+            state.take(found, as: name)
         }
         self.state = Mutex(state)
         if choice.chosen != "xdp" { catalogue.xdp?.detachIfUnused() }
@@ -105,13 +113,61 @@ final class PlaneSupervisor: Sendable {
         guard name != current.plane || found.plane.slowPathName != current.slowPath else { return }
         defer { catalogue.xdp?.detachIfUnused() }
         await settle { state in
-            state.planes[name] = found.plane
-            state.promises[name] = found.promise
-            state.roster.change(to: [name] + state.roster.order.filter { $0 != name })
+            state.take(found, as: name)
+            state.roster.change(to: [name] + state.roster.order.filter { $0 != name }, cause: .swap)
         }
         let now = status
         guard now.isSettled else { throw .unanswered }
         if let failure = now.failures.first { throw .failed(failure.reason, nowOn: now.plane) }
+    }
+
+    /// Where `auto` was asked for: loads XDP's program while the workers relay, and has them go on with it. A refusal
+    /// joins those of the start.
+    func bringUpXDP() async {
+        guard awaitsXDP, let found = await probeXDP() else { return }
+        defer { catalogue.xdp?.detachIfUnused() }
+        guard await beginOnceSettled() else { return }
+        defer { state.withLock { $0.isChanging = false } }
+        guard let order = state.withLock({ $0.roster.order(beginningWith: "xdp") }) else { return }
+        await settle { state in
+            state.take(found, as: "xdp")
+            state.roster.change(to: order, cause: .start)
+        }
+    }
+
+    /// Loads and attaches the program, on a thread that nobody waits for.
+    private func probeXDP() async -> (plane: any DataPlane, promise: String)? {
+        let slowPath = status.slowPath
+        let found = await withCheckedContinuation { continuation in
+            DispatchQueue.global().async { [catalogue] in
+                continuation.resume(
+                    returning: Result { () throws(PlaneError) in
+                        try catalogue.plane("xdp", above: slowPath, isRequested: false)
+                    })
+            }
+        }
+        state.withLock { state in
+            let probe: PlaneProbe =
+                switch found {
+                case .success(let found): .usable(found.promise)
+                case .failure(let reason): .refused(reason)
+                }
+            state.candidates = state.candidates.map { $0.name == "xdp" ? .init(name: "xdp", probe: probe) : $0 }
+        }
+        if case .failure(let reason) = found {
+            logger.info("data plane refused", metadata: ["plane": "xdp", "reason": "\(reason)"])
+        }
+        return try? found.get()
+    }
+
+    /// Waits until the workers have started, and a change that somebody asked for is done.
+    private func beginOnceSettled() async -> Bool {
+        let until = ContinuousClock.now + Self.patience
+        while ContinuousClock.now < until {
+            if state.withLock({ $0.begin() }) { return true }
+            guard (try? await Task.sleep(for: .milliseconds(5))) != nil else { return false }
+        }
+        return false
     }
 
     /// Changes the roster, tells the workers, and waits until all of them run again.
@@ -184,6 +240,11 @@ final class PlaneSupervisor: Sendable {
         let fallbacks: [String]
         let changes: [Change: UInt64]
     }
+
+    /// What each plane said of this host.
+    var candidates: [PlaneChoice.Candidate] { state.withLock { $0.candidates } }
+
+    var refusals: [PlaneChoice.Refusal] { candidates.compactMap(\.refusal) }
 
     var status: Status { state.withLock { Self.status(of: $0) } }
 

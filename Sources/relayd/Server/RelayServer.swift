@@ -73,6 +73,8 @@ final class RelayServer: Service {
     /// Waits for the end: a graceful shutdown, or a worker that no plane can carry any more.
     func run() async throws {
         defer { stop() }
+        // Nobody waits for it: the relay answers, and may end before.
+        Task { [planes] in await planes.bringUpXDP() }
         for await event in events.cancelOnGracefulShutdown() {
             guard case .ended(.failed(let error)) = event else { continue }
             throw StartError(error.description, .unavailable)

@@ -109,13 +109,7 @@ struct CostTests {
     /// Installing as the plane does it, with the kernel's answers about next hops.
     private func routes(into report: inout CostReport) throws {
         let count = 60_000
-        let namespace = try TestNamespace()
-        try namespace.command("link", "add", "x0", "type", "veth", "peer", "name", "x1")
-        try namespace.command("link", "set", "x1", "up")
-        try namespace.command("address", "add", "192.0.2.1/24", "dev", "x0")
-        try namespace.command("link", "set", "x0", "up")
-        try namespace.command("route", "add", "default", "via", "192.0.2.254")
-        try namespace.command("neigh", "add", "192.0.2.254", "lladdr", "02:00:00:00:00:0a", "dev", "x0")
+        let namespace = try RouteHost.namespace()
         let routes = (0..<count).map { World.numberedRoute($0) }
         for (name, routes) in [
             ("of one client and peer each", routes), ("of 100 peers", routes.map { World.withFewPeers($0) }),
@@ -138,13 +132,9 @@ struct CostTests {
 
     /// Nanoseconds of this thread's CPU time a route, the kernel's share included.
     private func cost(of routes: [Route]) throws -> RouteCosts {
-        let program = try XDPProgram(sizes: XDPProgram.Sizes(routes: 65_536))
-        let interface = try #require(NetworkInterface(name: "x0"))
-        let finder = try WayFinder(.read(attachedTo: [interface.index]), looksUp: true)
-        defer { finder.close() }
-        var table = RouteTable(
-            program, policy: RouteTable.Policy(relayAddresses: [World.relay4], hashSeed: Kernel.seed), finder: finder,
-            clock: try LeaseClock.read(program))
+        let host = try RouteHost(XDPProgram(sizes: XDPProgram.Sizes(routes: 65_536)))
+        defer { host.finder.close() }
+        var table = host.table
         var placed: [(toPeer: RouteTable.Placed, toClient: RouteTable.Placed)] = []
         placed.reserveCapacity(routes.count)
         var costs = RouteCosts()

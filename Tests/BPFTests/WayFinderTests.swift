@@ -1,0 +1,105 @@
+import PlaneTestKit
+import STUN
+import Testing
+
+@testable import DataPlaneXDP
+
+@Suite("Which destinations leave alike")
+struct DestinationClassesTests {
+    private func prefix(_ address: String, _ length: UInt8) -> DestinationClasses.Prefix {
+        DestinationClasses.Prefix(address: ip(address), length: length)
+    }
+
+    @Test("The narrowest prefix around an address names its class")
+    func narrowest() {
+        let classes = DestinationClasses([
+            prefix("0.0.0.0", 0): 0, prefix("10.0.0.0", 8): 0, prefix("10.1.0.0", 16): 0, prefix("10.1.2.3", 32): 1400,
+            prefix("2001:db8::", 32): 0, prefix("2001:db8:0:1::", 64): 0, prefix("2001:db8:0:1::7", 128): 0,
+        ])
+        #expect(classes.prefix(around: ip("192.0.2.1")) == prefix("0.0.0.0", 0))
+        #expect(classes.prefix(around: ip("10.2.0.1")) == prefix("10.0.0.0", 8))
+        #expect(classes.prefix(around: ip("10.1.2.4")) == prefix("10.1.0.0", 16))
+        #expect(classes.prefix(around: ip("10.1.2.3")) == prefix("10.1.2.3", 32))
+        #expect(classes.prefix(around: ip("2001:db8:0:1::8")) == prefix("2001:db8:0:1::", 64))
+        #expect(classes.prefix(around: ip("2001:db8:0:1::7")) == prefix("2001:db8:0:1::7", 128))
+        #expect(classes.prefix(around: ip("2001:db8:0:2::7")) == prefix("2001:db8::", 32))
+        // Nobody named the prefix of everything.
+        #expect(classes.prefix(around: ip("2001:db9::7")) == prefix("::", 0))
+    }
+
+    @Test("Masks clear what lies behind them", arguments: 0...128 as ClosedRange<UInt8>)
+    func masks(length: UInt8) {
+        let all = IPAddress(v6High: .max, low: .max).masked(to: length)
+        #expect(all.high.nonzeroBitCount + all.low.nonzeroBitCount == Int(length))
+        #expect(all.high.leadingZeroBitCount == (length == 0 ? 64 : 0))
+        if length <= 32 {
+            #expect(IPAddress(v4: .max).masked(to: length).low.nonzeroBitCount == Int(length))
+        }
+    }
+
+    @Test(
+        "A finder that shares its answers says what one that asks each time says, as routes and neighbours change",
+        .enabled(if: TestNamespace.isAllowed, "making network namespaces needs root"))
+    func sharedAnswers() throws {
+        let namespace = try RouteHost.namespace()
+        try namespace.command("address", "add", "2001:db8::1/64", "dev", "x0", "nodad")
+        try namespace.command("route", "add", "203.0.113.0/24", "via", "192.0.2.253", "mtu", "1400")
+        try namespace.command("neigh", "add", "192.0.2.253", "lladdr", "02:00:00:00:00:0b", "dev", "x0")
+        try namespace.command("neigh", "add", "192.0.2.7", "lladdr", "02:00:00:00:00:0c", "dev", "x0")
+        // A gateway that no prefix but its own route's names.
+        try namespace.command("route", "add", "198.18.0.0/16", "via", "198.18.0.9", "dev", "x0", "onlink")
+        try namespace.command("neigh", "add", "198.18.0.9", "lladdr", "02:00:00:00:00:0d", "dev", "x0")
+        try namespace.command("-6", "route", "add", "default", "via", "2001:db8::fe")
+        try namespace.command("-6", "neigh", "add", "2001:db8::fe", "lladdr", "02:00:00:00:00:0e", "dev", "x0")
+        let ways = [
+            "198.51.100.1", "198.51.100.2", "203.0.113.1", "203.0.113.2", "192.0.2.7", "192.0.2.8", "192.0.2.254",
+            "198.18.0.9", "198.18.0.10", "192.0.2.1", "2001:db8:1::1", "2001:db8:1::2", "2001:db8::fe",
+        ].map { text in
+            let source = ip(text.contains(":") ? "2001:db8::1" : "192.0.2.1")
+            return Way(arrival: source, source: source, destination: ip(text), isHandedOver: false)
+        }
+        try namespace.inside {
+            let interface = try #require(NetworkInterface(name: "x0"))
+            var sharing = try WayFinder(.read(attachedTo: [interface.index]), looksUp: true)
+            defer { sharing.close() }
+            try #require(sharing.classes != nil)
+            #expect(Self.found(by: &sharing, ways) == (try Self.asked(ways, interface)))
+            #expect(sharing.find(ways[0]).nextHop?.destination == MACAddress(bytes: [2, 0, 0, 0, 0, 0x0A]))
+            #expect(sharing.find(ways[2]).nextHop?.mtu == 1400)
+
+            try namespace.command("route", "add", "198.51.100.2/32", "via", "192.0.2.253")
+            try namespace.command("neigh", "change", "192.0.2.254", "lladdr", "02:00:00:00:00:1a", "dev", "x0")
+            sharing.follow(DestinationClasses.read())
+            sharing.forget([ip("192.0.2.254")])
+            #expect(Self.found(by: &sharing, ways) == (try Self.asked(ways, interface)))
+            #expect(sharing.find(ways[0]).nextHop?.destination == MACAddress(bytes: [2, 0, 0, 0, 0, 0x1A]))
+            #expect(sharing.find(ways[1]).nextHop?.destination == MACAddress(bytes: [2, 0, 0, 0, 0, 0x0B]))
+        }
+    }
+
+    @Test(
+        "Where a route has several next hops each destination is asked for",
+        .enabled(if: TestNamespace.isAllowed, "making network namespaces needs root"))
+    func unshared() throws {
+        let namespace = try RouteHost.namespace()
+        try namespace.inside { #expect(DestinationClasses.read() != nil) }
+        try namespace.command(
+            "route", "add", "203.0.113.0/24", "nexthop", "via", "192.0.2.253", "nexthop", "via", "192.0.2.252")
+        try namespace.inside { #expect(DestinationClasses.read() == nil) }
+    }
+
+    private static func found(by finder: inout WayFinder, _ ways: [Way]) -> [FoundWay] {
+        ways.map { finder.find($0) }
+    }
+
+    /// By a finder that shares nothing.
+    private static func asked(_ ways: [Way], _ interface: NetworkInterface) throws -> [FoundWay] {
+        var asking = try WayFinder(.read(attachedTo: [interface.index]), looksUp: true)
+        defer { asking.close() }
+        return ways.map { way in
+            asking.follow(nil)
+            asking.forget(nil)
+            return asking.find(way)
+        }
+    }
+}
