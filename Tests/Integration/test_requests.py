@@ -16,6 +16,7 @@ from turn_client import (
     security_features,
     udp_socket,
 )
+from waiting import eventually
 
 SERVER = ("127.0.0.1", 3478)
 CHANNEL = 0x4000

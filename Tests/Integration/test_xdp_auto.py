@@ -5,7 +5,8 @@ import pytest
 from admin import change_plane, status
 from conftest import relay_flags
 from test_xdp_hosts import LOADING, NEEDED, NET_ADMIN, as_nobody, capabilities_of, everybodys_binary  # noqa: F401
-from xdp import CHANNEL, PORT, client_of, echo, echo_until_in_kernel, echoing_peer, eventually, metrics
+from waiting import eventually
+from xdp import CHANNEL, PORT, client_of, echo, echo_until_in_kernel, echoing_peer, metrics
 
 # Named, a veth is taken by `auto` too.
 INTERFACES = ["--xdp-interface", "relay0", "--xdp-interface", "relay1"]

@@ -10,6 +10,7 @@ import pytest
 from kernel_objects import KernelObjects
 from peer import EchoPeer
 from turn_client import TurnClient
+from waiting import eventually
 from xdp import (
     CHANNEL,
     PORT,
@@ -17,7 +18,6 @@ from xdp import (
     echo,
     echo_until_in_kernel,
     echoing_peer,
-    eventually,
     frames,
     metrics,
     stop_after_a_failed_plane,

@@ -9,7 +9,8 @@ import pytest
 from kernel_objects import KernelObjects
 from traffic import Flow
 from turn_client import udp_socket
-from xdp import CHANNEL, client_of, echo, echo_until_in_kernel, echoing_peer, eventually, frames, metrics
+from waiting import eventually
+from xdp import CHANNEL, client_of, echo, echo_until_in_kernel, echoing_peer, frames, metrics
 
 PERMISSION_SECONDS = 300
 

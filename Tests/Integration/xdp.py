@@ -50,14 +50,6 @@ def echo_until_in_kernel(relay: Relay, client: TurnClient, channel=CHANNEL) -> N
     raise AssertionError(f"the kernel does not relay: {metrics(relay)}\n{relay.log()}")
 
 
-def eventually(holds, seconds=5.0) -> None:
-    """Waits until a condition holds that must come to hold by itself."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to hold"
-        time.sleep(0.02)
-
-
 def echoing_peer(wires, family=4) -> EchoPeer:
     return EchoPeer(wires.PEERS[family], wires.peers)
 

@@ -78,12 +78,13 @@ final class PlaneSupervisor: Sendable {
         choice = try PlaneChoice.choose(among: candidates, requested: requested, fallsBack: settings.fallsBack)
         self.catalogue = catalogue
         self.logger = logger
+        let chosen = try catalogue.plane(choice.chosen, above: nil, isRequested: choice.chosen == requested)
+        let order = Self.order(beginningWith: chosen.plane, then: choice.fallbacks)
         var state = State(
-            roster: PlaneRoster(order: [choice.chosen] + choice.fallbacks, workers: workers),
-            candidates: candidates, planes: [:], promises: [:])
-        for name in state.roster.order {
-            let found = try catalogue.plane(name, above: nil, isRequested: name == requested)
-            state.take(found, as: name)
+            roster: PlaneRoster(order: order, workers: workers), candidates: candidates, planes: [:], promises: [:])
+        state.take(chosen, as: choice.chosen)
+        for name in choice.fallbacks {
+            state.take(try catalogue.plane(name, above: nil, isRequested: false), as: name)
         }
         self.state = Mutex(state)
         if choice.chosen != "xdp" { catalogue.xdp?.detachIfUnused() }
@@ -99,7 +100,7 @@ final class PlaneSupervisor: Sendable {
 
     /// Has all workers go on with another plane, with their sockets and allocations.
     ///
-    /// Loading a program may take this task some ten milliseconds; the workers relay meanwhile.
+    /// Loading XDP's program takes this task a tenth of a second; the workers relay meanwhile.
     func swap(to name: String) async throws(SwapError) {
         guard state.withLock({ $0.begin() }) else { throw .busy }
         defer { state.withLock { $0.isChanging = false } }
@@ -114,11 +115,18 @@ final class PlaneSupervisor: Sendable {
         defer { catalogue.xdp?.detachIfUnused() }
         await settle { state in
             state.take(found, as: name)
-            state.roster.change(to: [name] + state.roster.order.filter { $0 != name }, cause: .swap)
+            let order = Self.order(beginningWith: found.plane, then: state.roster.order)
+            state.roster.change(to: order, cause: .swap)
         }
         let now = status
         guard now.isSettled else { throw .unanswered }
         if let failure = now.failures.first { throw .failed(failure.reason, nowOn: now.plane) }
+    }
+
+    /// Behind a plane stands the one below it, which goes on with the least change, then the others.
+    private static func order(beginningWith first: any DataPlane, then others: [String]) -> [String] {
+        let below = [first.slowPathName].filter { $0 != first.name }
+        return [first.name] + below + others.filter { $0 != first.name && $0 != first.slowPathName }
     }
 
     /// Where `auto` was asked for: loads XDP's program while the workers relay, and has them go on with it. A refusal
