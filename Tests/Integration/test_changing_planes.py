@@ -1,6 +1,7 @@
 """Planes that change under traffic: every payload names its flow and its number, so that nothing can pass for another."""
 
 import dataclasses
+import pathlib
 import select
 import struct
 import subprocess
@@ -128,6 +129,7 @@ def go_round(relay: Relay, wires, planes: list[str], seconds: float) -> Traffic:
     with EchoPeer(wires.PEERS[4], wires.peers) as four, EchoPeer(wires.PEERS[6], wires.peers) as six:
         with Traffic(relay, wires, {4: four, 6: six}) as traffic:
             time.sleep(0.5)
+            sockets = sockets_of(relay)
             until = time.monotonic() + seconds
             changes = 0
             while time.monotonic() < until:
@@ -136,10 +138,18 @@ def go_round(relay: Relay, wires, planes: list[str], seconds: float) -> Traffic:
                 assert (now["name"], now["settled"], now["failures"]) == (plane, True, [])
                 changes += 1
                 time.sleep(0.2)
+            assert sockets_of(relay) == sockets
     assert changes >= len(planes)
     print(f"{changes} changes, {traffic.sent} sent, {traffic.lost} lost")
     expect_health(relay, traffic, seconds)
     return traffic
+
+
+def sockets_of(relay: Relay) -> set[str]:
+    """The UDP sockets of the relay's namespace: local address and inode, which no other socket ever had."""
+    lines = [line.split() for family in ("udp", "udp6")
+             for line in pathlib.Path(f"/proc/{relay.pid}/net/{family}").read_text().splitlines()[1:]]
+    return {f"{line[1]} {line[9]}" for line in lines}
 
 
 def expect_health(relay: Relay, traffic: Traffic, seconds: float) -> None:
