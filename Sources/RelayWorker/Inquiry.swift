@@ -31,6 +31,10 @@ final class Inquiry: Sendable {
         self.asker = Mutex(asker)
     }
 
+    /// Whether nobody has answered yet.
+    @usableFromInline
+    var isAwaited: Bool { asker.withLock { $0 != nil } }
+
     /// The first answer counts; nothing is one too.
     @usableFromInline
     func answer(_ answer: SessionAnswer?) { asker.withLock { $0.take() }?(answer) }

@@ -13,6 +13,8 @@ extension Worker {
     /// the control messages of the batch; then ICMP reports; then timers; flush; then look into the inbox.
     @inlinable
     public mutating func drive<IO: DatagramIO & ~Copyable>(_ io: inout IO) throws(PlaneError) -> Departure {
+        // A plane that fails takes nothing along that it has counted.
+        defer { link.publish(snapshot(io.counters)) }
         for slot in sockets.slots { try io.attach(slot, of: sockets) }
         link.publish(snapshot(io.counters))
         announceStart()

@@ -100,7 +100,12 @@ public final class WorkerLink: Sendable {
         mailbox.withLock { mailbox in
             guard !mailbox.inquiries.isEmpty else { return nil }
             let first = mailbox.inquiries.removeFirst()
-            if mailbox.inquiries.isEmpty, mailbox.letters.isEmpty { emptied() }
+            if mailbox.inquiries.isEmpty, mailbox.letters.isEmpty {
+                emptied()
+            } else {
+                // Again: a plane that watches for edges has seen this one.
+                WakeDescriptor.signal(wakeDescriptor)
+            }
             return first
         }
     }
@@ -173,7 +178,8 @@ extension Worker {
         let departure = readMail()
         if case .stopped = departure { core.retire(at: moment, into: &effects) }
         let inquiry = link.takeInquiry()
-        let answer = inquiry.map { consider($0, at: moment) }
+        // Whoever was told that nobody answered must not be obeyed later.
+        let answer = inquiry.flatMap { $0.isAwaited ? consider($0, at: moment) : nil }
         perform(through: &io, at: moment)
         link.publish(snapshot(io.counters))
         inquiry?.answer(answer)

@@ -1,3 +1,4 @@
+import Glibc
 import RelayCore
 import STUN
 import Synchronization
@@ -35,6 +36,36 @@ import Testing
         #expect(pages.map(\.sessions.count) == [1, 1, 1])
         #expect(pages.allSatisfy { $0.sessions[0].summary.username == "alice" })
         rig.expectNoProblems()
+    }
+
+    /// A plane that watches for edges, as a multishot poll does, has seen the signal of all questions with the first.
+    @Test func aQuestionThatStillWaitsIsSignalledAgain() throws {
+        let link = try WorkerLink()
+        let answers = Answers()
+        for _ in 0..<2 { #expect(link.post(Inquiry(.list(from: 0, SessionFilter())) { answers.add($0) })) }
+        WakeDescriptor.drain(link.wakeDescriptor)
+        #expect(!isReadable(link.wakeDescriptor))
+        #expect(link.takeInquiry() != nil)
+        #expect(link.hasMail && isReadable(link.wakeDescriptor))
+        #expect(link.takeInquiry() != nil)
+        #expect(!link.hasMail && !isReadable(link.wakeDescriptor))
+    }
+
+    @Test func aKickThatNobodyAwaitsAnyMoreKicksNobody() throws {
+        let rig = try Rig()
+        rig.client(1).demand(.allocate()) {
+            let late = Inquiry(.kickAll(from: 0, SessionFilter())) { _ in }
+            late.answer(nil)
+            #expect(rig.link.post(late))
+            rig.world.after(milliseconds: 50) { rig.link.stop() }
+        }
+        try rig.run()
+        #expect(rig.relay.notes.ended.map(\.reason) == [.stopped])
+    }
+
+    private func isReadable(_ descriptor: Int32) -> Bool {
+        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        return poll(&entry, 1, 0) == 1
     }
 
     @Test func aKickHasClosedTheSocketsWhenItIsAnswered() throws {
