@@ -26,13 +26,19 @@ struct AdminServer: Service {
         self.routes = routes
     }
 
+    private static let idleTimeout = TimeAmount.seconds(60)
+    private static let mostConnections = 256
+
     func run() async throws {
         let routes = routes
         let access = access
-        let http = try HTTPServerBuilder.http1().buildServer(
-            configuration: ServerConfiguration(address: try bindAddress()),
-            eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
-            logger: Logger(label: "http") { _ in SwiftLogNoOpLogHandler() },
+        let quiet = Logger(label: "http") { _ in SwiftLogNoOpLogHandler() }
+        // Descriptors are shared with the relay sockets: nobody who only connects may use them up.
+        let http = try HTTPServerBuilder.http1(configuration: .init(idleTimeout: Self.idleTimeout)).buildServer(
+            configuration: ServerConfiguration(
+                address: try bindAddress(),
+                availableConnectionsDelegate: MaximumAvailableConnections(Self.mostConnections, logger: quiet)),
+            eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: quiet,
             responder: { request, writer, _ in
                 let answer = await routes.answer(to: request, access)
                 try await writer.write(

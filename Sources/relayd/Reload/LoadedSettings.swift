@@ -17,5 +17,9 @@ struct LoadedSettings: Sendable {
     }
 
     /// The files that a change of may change the options.
-    var paths: [String] { [configPath, layers.find(.authSecretFile)?.values.first].compactMap { $0 } }
+    var paths: [String] {
+        [
+            configPath, layers.find(.authSecretFile)?.values.first, layers.find(.httpTokenFile)?.values.first,
+        ].compactMap(\.self)
+    }
 }

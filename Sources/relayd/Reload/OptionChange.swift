@@ -21,6 +21,7 @@ struct OptionChange: Equatable {
         switch key {
         case .user: return users(old.settings.users, new.settings.users)
         case .authSecret: return secrets(old, new)
+        case .httpTokenFile where old.settings.httpToken != new.settings.httpToken: return ["content": "changed"]
         default: break
         }
         let (before, after) = (values(of: key, old.layers), values(of: key, new.layers))
