@@ -79,14 +79,19 @@ final class PlaneSupervisor: Sendable {
         self.catalogue = catalogue
         self.logger = logger
         let chosen = try catalogue.plane(choice.chosen, above: nil, isRequested: choice.chosen == requested)
-        let order = Self.order(beginningWith: chosen.plane, then: choice.fallbacks)
-        var state = State(
-            roster: PlaneRoster(order: order, workers: workers), candidates: candidates, planes: [:], promises: [:])
-        state.take(chosen, as: choice.chosen)
+        var planes = [choice.chosen: chosen.plane]
+        var promises = [choice.chosen: chosen.promise]
         for name in choice.fallbacks {
-            state.take(try catalogue.plane(name, above: nil, isRequested: false), as: name)
+            // One that could be used a moment ago and cannot now is no reason not to start.
+            guard let found = try? catalogue.plane(name, above: nil, isRequested: false) else { continue }
+            (planes[name], promises[name]) = found
         }
-        self.state = Mutex(state)
+        let fallbacks = choice.fallbacks.filter { planes[$0] != nil }
+        let order = Self.order(beginningWith: chosen.plane, then: fallbacks, of: planes)
+        state = Mutex(
+            State(
+                roster: PlaneRoster(order: order, workers: workers), candidates: candidates, planes: planes,
+                promises: promises))
         if choice.chosen != "xdp" { catalogue.xdp?.detachIfUnused() }
     }
 
@@ -109,13 +114,15 @@ final class PlaneSupervisor: Sendable {
         do throws(PlaneError) {
             found = try catalogue.plane(name, above: current.slowPath, isRequested: true)
         } catch {
+            record(.refused(error), of: name)
             throw .refused(error)
         }
+        record(.usable(found.promise), of: name)
         guard name != current.plane || found.plane.slowPathName != current.slowPath else { return }
         defer { catalogue.xdp?.detachIfUnused() }
         await settle { state in
             state.take(found, as: name)
-            let order = Self.order(beginningWith: found.plane, then: state.roster.order)
+            let order = Self.order(beginningWith: found.plane, then: state.roster.order, of: state.planes)
             state.roster.change(to: order, cause: .swap)
         }
         let now = status
@@ -123,10 +130,16 @@ final class PlaneSupervisor: Sendable {
         if let failure = now.failures.first { throw .failed(failure.reason, nowOn: now.plane) }
     }
 
-    /// Behind a plane stands the one below it, which goes on with the least change, then the others.
-    private static func order(beginningWith first: any DataPlane, then others: [String]) -> [String] {
+    /// Behind a plane stands the one below it, which goes on with the least change, then the others; but none that would
+    /// stand on the one that failed.
+    private static func order(
+        beginningWith first: any DataPlane, then others: [String], of planes: [String: any DataPlane]
+    ) -> [String] {
         let below = [first.slowPathName].filter { $0 != first.name }
-        return [first.name] + below + others.filter { $0 != first.name && $0 != first.slowPathName }
+        let behind = others.filter { name in
+            name != first.name && name != first.slowPathName && planes[name]?.slowPathName != first.name
+        }
+        return [first.name] + below + behind
     }
 
     /// Where `auto` was asked for: loads XDP's program while the workers relay, and has them go on with it. A refusal
@@ -154,18 +167,21 @@ final class PlaneSupervisor: Sendable {
                     })
             }
         }
-        state.withLock { state in
-            let probe: PlaneProbe =
-                switch found {
-                case .success(let found): .usable(found.promise)
-                case .failure(let reason): .refused(reason)
-                }
-            state.candidates = state.candidates.map { $0.name == "xdp" ? .init(name: "xdp", probe: probe) : $0 }
-        }
-        if case .failure(let reason) = found {
-            logger.info("data plane refused", metadata: ["plane": "xdp", "reason": "\(reason)"])
+        switch found {
+        case .success(let found): record(.usable(found.promise), of: "xdp")
+        case .failure(let reason): record(.refused(reason), of: "xdp")
         }
         return try? found.get()
+    }
+
+    /// What a plane said of this host last is what everybody is told.
+    private func record(_ probe: PlaneProbe, of name: String) {
+        state.withLock { state in
+            state.candidates = state.candidates.map { $0.name == name ? .init(name: name, probe: probe) : $0 }
+        }
+        if case .refused(let reason) = probe {
+            logger.info("data plane refused", metadata: ["plane": "\(name)", "reason": "\(reason)"])
+        }
     }
 
     /// Waits until the workers have started, and a change that somebody asked for is done.
