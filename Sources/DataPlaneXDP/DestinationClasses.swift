@@ -39,7 +39,8 @@ struct DestinationClasses: Sendable, Equatable {
         let prefixes = list.prefix(Int(count)).compactMap { prefix in
             IPAddress(prefix.address).map { (Prefix(address: $0, length: prefix.length), prefix.mtu) }
         }
-        return DestinationClasses(Dictionary(prefixes) { min($0, $1) })
+        // Of a prefix in several tables both MTUs count: the value is only compared with the next.
+        return DestinationClasses(Dictionary(prefixes) { $0 &* 31 &+ $1 })
     }
 
     /// The narrowest prefix around a destination: it names the class.

@@ -183,6 +183,9 @@ struct RouteTable: Sendable {
         Quarantine(slots: slots.takeQuarantined(), hops: hops.takeQuarantined())
     }
 
+    /// Leaves no entry behind. To be called when no program looks any more.
+    mutating func clear() { slots.clear() }
+
     mutating func sweep(_ quarantine: Quarantine) {
         slots.sweep(quarantine.slots)
         hops.sweep(quarantine.hops)

@@ -136,6 +136,16 @@ struct SlotTable: @unchecked Sendable {
 
     var hasQuarantined: Bool { !quarantine.isEmpty }
 
+    /// Empties every slot that was used. Nobody may read them any more.
+    mutating func clear() {
+        for slot in 0..<count where unsafe uses[slot] != .free || entries[slot].state != RELAY_SLOT_EMPTY.rawValue {
+            unsafe cbpf_publish_state(entries + slot, RELAY_SLOT_EMPTY.rawValue)
+            uses[slot] = .free
+        }
+        quarantine = []
+        liveCount = 0
+    }
+
     /// Lets slots be used again, which nobody reads any more. At the end of a row of slots they become empty, so that
     /// look-ups stay short.
     mutating func sweep(_ slots: [SlotIndex]) {

@@ -68,7 +68,10 @@ extension XDPSession {
 
     /// Looks for what the kernel does not tell of: a path's MTU, a redirect.
     func followExceptions(_ finder: inout WayFinder) {
-        guard options.nextHop == .fib, DestinationClasses.read() != finder.classes else { return }
+        guard options.nextHop == .fib else { return }
+        let classes = DestinationClasses.read()
+        // Where every destination is asked for, nothing tells which have changed.
+        guard classes == nil || classes != finder.classes else { return }
         followChange(of: nil, &finder)
     }
 

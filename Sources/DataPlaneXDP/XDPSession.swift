@@ -1,3 +1,4 @@
+import CBPF
 import CRelayABI
 public import RelayWorker
 import STUN
@@ -22,12 +23,22 @@ public final class XDPSession: Sendable {
     private let interfaces: [NetworkInterface]
     private let hashSeed: UInt64
     let state = Mutex(State())
+    /// Held while the program is attached or detached, over the end of the monitor's thread, which never takes it: a new
+    /// life must not begin while the thread of the last one still works.
+    private let lifecycle = Mutex(())
 
     /// Looks for interfaces, checks them, and has the kernel verify the program. Attaches nothing.
     public init(_ options: XDPOptions) throws(PlaneError) {
         self.options = options
         interfaces = try InterfaceChoice.choose(options)
         hashSeed = UInt64.random(in: 1 ... .max)
+        let error = cbpf_wait_for_readers()
+        guard error == 0 else {
+            throw PlaneError(
+                what: "membarrier, which tells when memory may be used again",
+                why: String(systemErrorNumber: abs(error)),
+                mend: "Start Linux without nohz_full, allow membarrier in the seccomp profile, or use another plane.")
+        }
         let sizes = XDPProgram.Sizes(routes: options.routes)
         program = try Privileges.exercise { () throws(PlaneError) in try XDPProgram(sizes: sizes) }
         // Loaded is loaded: it is attached, detached and attached again without them.
@@ -36,7 +47,10 @@ public final class XDPSession: Sendable {
 
     /// What the plane will do, for a person.
     public var promise: String {
-        let names = interfaces.map { "\($0.name) (\($0.driver.isEmpty ? "unknown driver" : $0.driver))" }
+        let attached = state.withLock { $0.attachments.map(\.interface) }
+        let names = (attached.isEmpty ? interfaces : attached).map {
+            "\($0.name) (\($0.driver.isEmpty ? "unknown driver" : $0.driver))"
+        }
         let mode = options.mode == .auto ? "native, else generic" : options.mode.rawValue
         return "XDP on \(names.joined(separator: ", ")), \(mode), next hops by \(options.nextHop.rawValue), "
             + "\(options.routes) routes"
@@ -45,16 +59,20 @@ public final class XDPSession: Sendable {
     /// Attaches the program ahead of the workers, so that what only attaching can tell is known before they depend on
     /// it. Until a worker installs routes, it passes everything.
     public func prepare() throws(PlaneError) {
-        try state.withLock { state throws(PlaneError) in
-            if state.attachments.isEmpty { try attach(&state) }
+        try lifecycle.withLock { _ throws(PlaneError) in
+            try state.withLock { state throws(PlaneError) in
+                if state.attachments.isEmpty { try attach(&state) }
+            }
         }
     }
 
     /// One more worker uses the session.
     func start() throws(PlaneError) {
-        try state.withLock { state throws(PlaneError) in
-            if state.attachments.isEmpty { try attach(&state) }
-            state.users += 1
+        try lifecycle.withLock { _ throws(PlaneError) in
+            try state.withLock { state throws(PlaneError) in
+                if state.attachments.isEmpty { try attach(&state) }
+                state.users += 1
+            }
         }
     }
 
@@ -66,13 +84,12 @@ public final class XDPSession: Sendable {
 
     /// Detaches a program that was prepared and that no worker uses.
     public func detachIfUnused() {
-        let monitor = state.withLock { state -> ChangeMonitor? in
-            guard state.users == 0 else { return nil }
-            detach(&state)
-            return state.monitor.take()
+        lifecycle.withLock { _ in
+            let monitor = state.withLock { $0.users == 0 ? $0.monitor.take() : nil }
+            // Outside of the state's lock: its thread may be waiting for that.
+            monitor?.stop()
+            state.withLock { if $0.users == 0 { detach(&$0) } }
         }
-        // Outside of the lock: its thread may be waiting for it.
-        monitor?.stop()
     }
 
     /// Routes change under one lock; packets never wait for it.
@@ -90,6 +107,8 @@ public final class XDPSession: Sendable {
     var failure: PlaneError? { state.withLock { $0.failure } }
 
     private func attach(_ state: inout State) throws(PlaneError) {
+        // As they are now: one may have been made anew since the program was loaded.
+        let interfaces = try InterfaceChoice.choose(options)
         let surroundings = Surroundings.read(attachedTo: interfaces.map(\.index))
         let finder = try WayFinder(surroundings, looksUp: options.nextHop == .fib)
         let policy = RouteTable.Policy(relayAddresses: options.relayAddresses, hashSeed: hashSeed)
@@ -124,6 +143,9 @@ public final class XDPSession: Sendable {
         program.disable()
         for attachment in state.attachments { attachment.detach(program) }
         state.attachments = []
+        // The memory outlives the table: the next one begins with it.
+        _ = cbpf_wait_for_readers()
+        state.table?.clear()
         state.table = nil
         state.failure = nil
     }
