@@ -7,8 +7,8 @@ public import RelayWorker
 extension IOUringIO {
     public mutating func receive(until deadline: Instant?) throws(PlaneError) -> Int {
         submit()
-        recycle()
         if let failure { throw PlaneError(failure) }
+        recycle()
         takeCompletions()
         let isArming = isReceiving && arm()
         let waiting = inbox.present(in: &base.presentation)

@@ -31,6 +31,8 @@ extension IOUringIO {
     /// together, by one submission of the ring.
     mutating func submit() {
         guard !base.isFlushed else { return }
+        // The ring is lost, and with it what waits to be sent.
+        guard failure == nil else { return base.finishSending() }
         base.submitRaw()
         for outlet in 0..<base.outletCount {
             let messages = base.stage(outlet: outlet)
@@ -70,6 +72,8 @@ extension IOUringIO {
     /// A message has completed: counted, or tried once more by a system call.
     mutating func finish(_ completion: Completion) {
         sendsInFlight -= 1
+        // Of a lost ring: the messages of that submission are forgotten.
+        guard failure == nil else { return }
         let message = completion.token.number
         let datagramCount = UInt64(base.datagramCount(of: message))
         switch completion.result {

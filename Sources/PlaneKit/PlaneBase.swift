@@ -52,7 +52,11 @@ public struct PlaneBase: ~Copyable {
             state.addressIndex = Int32(addresses.relay(entry.local.ip, usesRaw: offloads.rawSending))
         }
         let isOwn = state.owner == Int32(slot.index)
-        if isOwn { try setReceiveOffload(of: entry.descriptor) }
+        if isOwn {
+            try setReceiveOffload(of: entry.descriptor)
+            // What an earlier plane has counted is not counted again.
+            state.dropCount = clinux_drop_count(entry.descriptor)
+        }
         sockets.insert(state, at: Int(slot.index))
         return isOwn
     }

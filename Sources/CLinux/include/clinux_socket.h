@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <stdbool.h>
@@ -81,6 +82,13 @@ static inline int clinux_option(int descriptor, int level, int name) {
     int value = 0;
     socklen_t length = sizeof value;
     return getsockopt(descriptor, level, name, &value, &length) < 0 ? -errno : value;
+}
+
+/// How many datagrams a socket has dropped because its buffer was full, as SO_RXQ_OVFL tells it; 0 where that is unknown.
+static inline uint32_t clinux_drop_count(int descriptor) {
+    uint32_t figures[SK_MEMINFO_VARS] = {0};
+    socklen_t length = sizeof figures;
+    return getsockopt(descriptor, SOL_SOCKET, SO_MEMINFO, figures, &length) < 0 ? 0 : figures[SK_MEMINFO_DROPS];
 }
 
 /// The TTL or hop limit that a socket's datagrams start with, or the negated errno.
