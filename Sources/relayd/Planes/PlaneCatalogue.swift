@@ -22,6 +22,8 @@ final class PlaneCatalogue: Sendable {
     private let relayAddresses: [IPAddress]
     /// The program stays loaded once it is: the process may since have lost the right to load it.
     private let session = Mutex<XDPSession?>(nil)
+    /// What userspace planes said when they were asked first.
+    private let asked = Mutex<[String: Userspace]>([:])
     /// Held while it is loaded, so that it is loaded once; what runs is shown meanwhile.
     private let loading = Mutex(())
 
@@ -36,7 +38,7 @@ final class PlaneCatalogue: Sendable {
 
     /// Asks every plane, in the order in which `auto` takes them.
     func survey(xdp depth: XDPDepth) -> [PlaneChoice.Candidate] {
-        let userspace = Self.userspace.map { ($0.name, $0.probe) }
+        let userspace = userspace.map { ($0.name, $0.probe) }
         let below = slowPath(nil, userspace.filter { if case .usable = $0.1 { true } else { false } }.map(\.0))
         let xdp: PlaneProbe =
             depth == .untried
@@ -55,14 +57,14 @@ final class PlaneCatalogue: Sendable {
     func plane(
         _ name: String, above current: String?, isRequested: Bool
     ) throws(PlaneError) -> (plane: any DataPlane, promise: String) {
-        if let found = Self.userspace.first(where: { $0.name == name }) {
+        if let found = userspace.first(where: { $0.name == name }) {
             return (found.plane, try Self.promise(of: found))
         }
         guard name == "xdp" else { throw Self.unknown(name) }
-        let usable = Self.userspace.filter { (try? Self.promise(of: $0)) != nil }.map(\.name)
+        let usable = userspace.filter { (try? Self.promise(of: $0)) != nil }.map(\.name)
         let below = slowPath(current, usable)
         let promise = try promise(above: below, attaching: true, isRequested: isRequested)
-        guard let session = xdp, let slowPath = Self.userspace.first(where: { $0.name == below }) else {
+        guard let session = xdp, let slowPath = userspace.first(where: { $0.name == below }) else {
             preconditionFailure("a plane that promised something is there")
         }
         return (XDPPlane(session, slowPath: slowPath.plane), promise)
@@ -100,20 +102,32 @@ final class PlaneCatalogue: Sendable {
 
     // MARK: Userspace
 
-    private struct Userspace {
+    private struct Userspace: Sendable {
         let plane: any DataPlane
         let probe: PlaneProbe
         var name: String { plane.name }
     }
 
-    /// In the order in which `auto` takes them.
-    private static var userspace: [Userspace] {
-        let ioUring = IOUringPlane()
-        let socket = SocketPlane()
-        return [
-            Userspace(plane: ioUring, probe: ask { () throws(PlaneError) in try ioUring.probe().description }),
-            Userspace(plane: socket, probe: ask { () throws(PlaneError) in try socket.probe().description }),
-        ]
+    /// In the order in which `auto` takes them, with what they said when they were asked first.
+    private var userspace: [Userspace] {
+        ["io-uring", "socket"].map { name in
+            if let known = asked.withLock({ $0[name] }) { return known }
+            let found = Self.askUserspace(name)
+            asked.withLock { $0[name] = found }
+            return found
+        }
+    }
+
+    /// Has a plane be asked anew: the host may have changed.
+    func forget(_ name: String) { asked.withLock { _ = $0.removeValue(forKey: name) } }
+
+    private static func askUserspace(_ name: String) -> Userspace {
+        guard name == "socket" else {
+            let plane = IOUringPlane()
+            return Userspace(plane: plane, probe: ask { () throws(PlaneError) in try plane.probe().description })
+        }
+        let plane = SocketPlane()
+        return Userspace(plane: plane, probe: ask { () throws(PlaneError) in try plane.probe().description })
     }
 
     private static func promise(of found: Userspace) throws(PlaneError) -> String {

@@ -111,6 +111,7 @@ final class PlaneSupervisor: Sendable {
         defer { state.withLock { $0.isChanging = false } }
         let current = status
         let found: (plane: any DataPlane, promise: String)
+        catalogue.forget(name)
         do throws(PlaneError) {
             found = try catalogue.plane(name, above: current.slowPath, isRequested: true)
         } catch {
