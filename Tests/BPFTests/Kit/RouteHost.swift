@@ -22,8 +22,12 @@ struct RouteHost {
         return namespace
     }
 
+    /// Its memory is the table's: it must live as long.
+    private let program: XDPProgram
+
     /// Inside the namespace.
     init(_ program: XDPProgram) throws {
+        self.program = program
         interface = try #require(NetworkInterface(name: Self.interface))
         finder = try WayFinder(.read(attachedTo: [interface.index]), looksUp: true)
         table = RouteTable(
