@@ -7,8 +7,10 @@ import pathlib
 import struct
 import time
 
-# x86-64 and everything newer number these alike; bpf(2) is the exception.
-SYS_BPF = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
+from privileges import SYSTEM_CALLS
+
+SYS_BPF = SYSTEM_CALLS[os.uname().machine][1]["bpf"]
+# x86-64 and everything newer number these alike.
 SYS_PIDFD_OPEN, SYS_PIDFD_GETFD = 434, 438
 BPF_LINK_DETACH = 34
 MAP_TYPE_ARRAY = 2

@@ -1,4 +1,3 @@
-import Glibc
 import RelayCore
 import STUN
 import Synchronization
@@ -61,11 +60,6 @@ import Testing
         }
         try rig.run()
         #expect(rig.relay.notes.ended.map(\.reason) == [.stopped])
-    }
-
-    private func isReadable(_ descriptor: Int32) -> Bool {
-        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        return poll(&entry, 1, 0) == 1
     }
 
     @Test func aKickHasClosedTheSocketsWhenItIsAnswered() throws {

@@ -248,9 +248,4 @@ import Testing
             while value.load(ordering: .acquiring) < round { sched_yield() }
         }
     }
-
-    private func isReadable(_ descriptor: Int32) -> Bool {
-        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        return poll(&entry, 1, 0) == 1
-    }
 }

@@ -38,15 +38,15 @@ final class PlaneCatalogue: Sendable {
 
     /// Asks every plane, in the order in which `auto` takes them.
     func survey(xdp depth: XDPDepth) -> [PlaneChoice.Candidate] {
-        let userspace = userspace.map { ($0.name, $0.probe) }
-        let below = slowPath(nil, userspace.filter { if case .usable = $0.1 { true } else { false } }.map(\.0))
+        let below = slowPath(nil)
         let xdp: PlaneProbe =
             depth == .untried
             ? .untried
             : Self.ask { () throws(PlaneError) in
                 try self.promise(above: below, attaching: depth == .attach, isRequested: self.settings.plane == .xdp)
             }
-        return ([("xdp", xdp)] + userspace).map { PlaneChoice.Candidate(name: $0.0, probe: $0.1) }
+        return [PlaneChoice.Candidate(name: "xdp", probe: xdp)]
+            + userspace.map { PlaneChoice.Candidate(name: $0.name, probe: $0.probe) }
     }
 
     /// A plane that is ready to run, and what it will do.
@@ -61,8 +61,7 @@ final class PlaneCatalogue: Sendable {
             return (found.plane, try Self.promise(of: found))
         }
         guard name == "xdp" else { throw Self.unknown(name) }
-        let usable = userspace.filter { (try? Self.promise(of: $0)) != nil }.map(\.name)
-        let below = slowPath(current, usable)
+        let below = slowPath(current)
         let promise = try promise(above: below, attaching: true, isRequested: isRequested)
         guard let session = xdp, let slowPath = userspace.first(where: { $0.name == below }) else {
             preconditionFailure("a plane that promised something is there")
@@ -95,7 +94,8 @@ final class PlaneCatalogue: Sendable {
     }
 
     /// What stands below XDP: the named one, else the one that runs, else the best that can.
-    private func slowPath(_ current: String?, _ usable: [String]) -> String? {
+    private func slowPath(_ current: String?) -> String? {
+        let usable = userspace.filter(\.isUsable).map(\.name)
         if let named = settings.xdpSlowPath.requested { return usable.first { $0 == named } }
         return usable.first { $0 == current } ?? usable.first
     }
@@ -106,6 +106,10 @@ final class PlaneCatalogue: Sendable {
         let plane: any DataPlane
         let probe: PlaneProbe
         var name: String { plane.name }
+
+        var isUsable: Bool {
+            if case .usable = probe { true } else { false }
+        }
     }
 
     /// In the order in which `auto` takes them, with what they said when they were asked first.
