@@ -1,5 +1,6 @@
 """What the tests share: relays that are stopped and judged, and a network whose frames are all checked."""
 
+import functools
 import os
 import re
 import resource
@@ -24,6 +25,7 @@ def pytest_configure(config) -> None:
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
+@functools.cache
 def data_planes() -> list:
     """Every userspace plane of this build; those that this host refuses are skipped with doctor's reason.
 

@@ -21,6 +21,11 @@ def test_health_and_metrics_are_for_everybody(start_relay):
         assert request("GET", path, headers={"Host": "relay.example"})[0] == 200
         assert request("POST", path, {})[0] == 405
     assert request("GET", "/nothing")[0] == 404
+    assert request("REPORT", "/" + "x" * 500)[0] == 404
+    text = request("GET", "/metrics")[1]
+    assert 'relayd_administration_requests_total{method="POST",path="/readyz",status="405"} 1\n' in text
+    assert 'relayd_administration_requests_total{method="GET",path="other",status="404"} 1\n' in text
+    assert 'relayd_administration_requests_total{method="other",path="other",status="404"} 1\n' in text
 
 
 def test_without_a_token_only_this_host_administers(start_relay):

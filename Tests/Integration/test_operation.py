@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from admin import request
 from peer import EchoPeer
 from relay import CREDENTIALS, LOOPBACK, PASSWORD, USER, Relay
 from stun import REQUEST, Message, Method
@@ -119,6 +120,22 @@ def test_a_bad_file_changes_nothing_and_says_why(configured, line, words):
         assert bob.request(bob.allocation()).error == 401
     write(ALICE, "allocations-per-user: 3")
     await_log(relay, "option changed from=100 key=allocations-per-user to=3")
+    end(relay)
+
+
+def test_a_refused_reload_stays_in_the_metrics_until_a_good_one(configured):
+    start, write = configured
+    relay = start(ALICE, flags=("--http", "127.0.0.1:9090"))
+    assert "\nrelayd_configuration_refused 0.0\n" in request("GET", "/metrics")[1]
+    write(ALICE, "allocations-per-user: many")
+    await_log(relay, "error configuration kept")
+    assert "\nrelayd_configuration_refused 1.0\n" in request("GET", "/metrics")[1]
+    write(ALICE, "allocations-per-user: 3")
+    await_log(relay, "notice configuration reloaded")
+    text = request("GET", "/metrics")[1]
+    assert "\nrelayd_configuration_refused 0.0\n" in text
+    for outcome in ("failure", "success"):
+        assert re.search(rf'^relayd_reloads_total\{{outcome="{outcome}"\}} [1-9]', text, re.MULTILINE)
     end(relay)
 
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CoreMetrics
 import Glibc
 import Logging
 import RelayWorker
@@ -49,13 +50,16 @@ struct Run: AsyncParsableCommand {
             output.flush()
         }
         StartupMemory.release()
+        MetricsSystem.bootstrap(MetricsRegistry.program)
+        let events = RelayEvents()
         let manager = ServiceManager(Environment.variables)
         let reloader = Reloader(
             options: options, started: loaded, demo: demo, server: server, threshold: threshold, manager: manager,
-            logger: logger, requests: signals.reloads, watch: (try? watch.get()) ?? nil)
+            logger: logger, requests: signals.reloads, watch: (try? watch.get()) ?? nil,
+            events: events)
         let watchdog = Watchdog(manager: manager, server: server, logger: logger)
         do {
-            try await Self.group(of: server, settings, signals, reloader, watchdog, threshold, logger).run()
+            try await Self.group(of: server, settings, signals, reloader, watchdog, threshold, events, logger).run()
         } catch let error as StartError {
             writer.flush()
             throw Exit.start(error)
@@ -83,9 +87,9 @@ struct Run: AsyncParsableCommand {
     /// stop at once, then HTTP, whose clients may keep their connections open and are cut off after a moment.
     private static func group(
         of server: RelayServer, _ settings: Settings, _ signals: OperatorSignals, _ reloader: Reloader,
-        _ watchdog: Watchdog, _ threshold: LogThreshold, _ logger: Logger
+        _ watchdog: Watchdog, _ threshold: LogThreshold, _ events: RelayEvents, _ logger: Logger
     ) -> ServiceGroup {
-        let routes = AdminRoutes(server: server, threshold: threshold) { signals.requestReload() }
+        let routes = AdminRoutes(server: server, threshold: threshold, events: events) { signals.requestReload() }
         var services: [any Service] = [
             signals, server.drain, DrainOnSignal(signals: signals.drains, drain: server.drain), reloader,
         ]
@@ -96,8 +100,9 @@ struct Run: AsyncParsableCommand {
         if let endpoint = settings.otlpEndpoint {
             services.append(
                 OTLPExporter(
-                    endpoint: endpoint, interval: .seconds(settings.otlpIntervalSeconds), server: server, logger: logger
-                ))
+                    endpoint: endpoint, interval: .seconds(settings.otlpIntervalSeconds), server: server,
+                    logger: logger,
+                    events: events))
         }
         services += [server, watchdog] as [any Service]
         var configuration = ServiceGroupConfiguration(

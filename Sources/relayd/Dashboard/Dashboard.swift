@@ -6,6 +6,8 @@ enum Dashboard {
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
         + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
+    static let paths: Set = ["/", "/dashboard.css", "/dashboard.js"]
+
     /// The page and its parts; none of them says anything about this relay.
     static func answer(at path: String) -> AdminAnswer? {
         switch path {

@@ -11,18 +11,39 @@ struct AdminRoutes: Sendable {
     let server: RelayServer
     let threshold: LogThreshold
     private let requestReload: @Sendable () -> Void
-    private let events: EventFeed
+    private let feed: EventFeed
+    private let events: RelayEvents
 
     /// - Parameter requestReload: as SIGHUP does.
-    init(server: RelayServer, threshold: LogThreshold, requestReload: @escaping @Sendable () -> Void) {
+    init(
+        server: RelayServer, threshold: LogThreshold, events: RelayEvents,
+        requestReload: @escaping @Sendable () -> Void
+    ) {
         self.server = server
         self.threshold = threshold
         self.requestReload = requestReload
-        events = EventFeed(server)
+        self.events = events
+        feed = EventFeed(server)
     }
 
     /// - Parameter access: who may do more than look at health and metrics.
     func answer(to request: Request, _ access: AdminAccess) async -> AdminAnswer {
+        let begin = ContinuousClock.now
+        let answer = await serve(request, access)
+        let (path, method) = Self.labels(of: request.head)
+        events.noteRequest(method, path: path, status: answer.status.code, took: ContinuousClock.now - begin)
+        return answer
+    }
+
+    /// How a request is counted: whoever asks cannot make up names.
+    private static func labels(of head: HTTPRequest) -> (path: String, method: String) {
+        let asked = String((head.path ?? "/").prefix { $0 != "?" })
+        let known = administration.first { $0.matches(asked) }?.path
+        let path = known ?? (publicPaths.contains(asked) || Dashboard.paths.contains(asked) ? asked : "other")
+        return (path, administration.contains { $0.method == head.method } ? head.method.rawValue : "other")
+    }
+
+    private func serve(_ request: Request, _ access: AdminAccess) async -> AdminAnswer {
         let head = request.head
         let path = String((head.path ?? "/").prefix { $0 != "?" })
         if let page = publicPage(at: path) {
@@ -50,6 +71,8 @@ struct AdminRoutes: Sendable {
         }
         return await route.serve(self, AdminCall(argument: route.argument(of: path), query: query, body: body))
     }
+
+    private static let publicPaths = ["/healthz", "/readyz", "/metrics"]
 
     private func publicPage(at path: String) -> AdminAnswer? {
         switch path {
@@ -95,7 +118,7 @@ struct AdminRoutes: Sendable {
         Route(method: .post, path: "/reload") { routes, _ in routes.reload() },
         Route(method: .get, path: "/log-level") { routes, _ in AdminAnswer(json: LogLevelBody(routes.threshold)) },
         Route(method: .post, path: "/log-level") { routes, call in setLogLevel(routes.threshold, call) },
-        Route(method: .get, path: "/events") { routes, _ in routes.events.answer() },
+        Route(method: .get, path: "/events") { routes, _ in routes.feed.answer() },
     ]
 
     private static let paths =

@@ -14,12 +14,13 @@ struct MetricsPage {
     init(_ server: RelayServer) {
         self.init(
             snapshots: server.snapshots, tallies: server.planeTallies, planes: PlaneFigures(server.planes),
-            xdp: server.xdp?.statistics, isDraining: server.drain.isDraining, process: ProcessFigures.read())
+            xdp: server.xdp?.statistics, isDraining: server.drain.isDraining, events: .program,
+            process: ProcessFigures.read())
     }
 
     init(
         snapshots: [WorkerSnapshot], tallies: [String: PlaneTally], planes: PlaneFigures, xdp: XDPStatistics? = nil,
-        isDraining: Bool = false, process: ProcessFigures
+        isDraining: Bool = false, events: MetricsRegistry = MetricsRegistry(), process: ProcessFigures
     ) {
         let tallies = tallies.sorted { $0.key < $1.key }
         var page = MetricsText()
@@ -36,6 +37,7 @@ struct MetricsPage {
         Self.writeTraffic(tallies, to: &page)
         Self.writePlane(tallies, to: &page)
         if let xdp { Self.writeXDP(xdp, to: &page) }
+        events.write(to: &page)
         process.write(to: &page)
         families = page.families
         text = page.text

@@ -32,22 +32,22 @@ struct MetricsText {
 
     /// A sample of the metric that was begun last.
     mutating func sample(_ name: String, _ labels: [(name: String, value: String)] = [], _ value: UInt64) {
-        add(name, Sample(labels: labels, value: .whole(value)))
+        sample(name, labels, .whole(value))
     }
 
     mutating func sample(_ name: String, _ labels: [(name: String, value: String)] = [], _ value: Double) {
-        add(name, Sample(labels: labels, value: .real(value)))
+        sample(name, labels, .real(value))
+    }
+
+    mutating func sample(_ name: String, _ labels: [(name: String, value: String)], _ value: Sample.Value) {
+        precondition(families.last?.name == name, "a sample of \(name) without its metric")
+        families[families.count - 1].samples.append(Sample(labels: labels, value: value))
     }
 
     /// A metric of one sample without labels.
     mutating func single(_ name: String, _ kind: Kind, _ help: String, _ value: UInt64) {
         begin(name, kind, help)
         sample(name, [], value)
-    }
-
-    private mutating func add(_ name: String, _ sample: Sample) {
-        precondition(families.last?.name == name, "a sample of \(name) without its metric")
-        families[families.count - 1].samples.append(sample)
     }
 
     // MARK: Prometheus

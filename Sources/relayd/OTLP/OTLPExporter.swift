@@ -12,6 +12,7 @@ struct OTLPExporter: Service {
     let interval: Duration
     let server: RelayServer
     let logger: Logger
+    let events: RelayEvents
 
     private static let patience = TimeAmount.seconds(10)
 
@@ -27,6 +28,7 @@ struct OTLPExporter: Service {
         while true {
             try await Task.sleep(for: interval)
             let problem = await send(instance)
+            events.noteDelivery(problem == nil ? .success : .failure)
             if let problem, !isAway {
                 logger.warning(
                     "metrics not delivered", metadata: ["endpoint": "\(endpoint.description)", "reason": "\(problem)"])

@@ -16,6 +16,7 @@ struct Reloader: Service {
     let requests: AsyncStream<Void>
     /// Asks for a reload when a file changes; nothing where that is not wanted.
     let watch: ConfigWatch?
+    let events: RelayEvents
 
     func run() async throws {
         var latest = started
@@ -34,10 +35,12 @@ struct Reloader: Service {
         let problems = new.problems.isEmpty ? merged.contradictions() : new.problems
         guard problems.isEmpty else {
             for problem in problems { logger.error("configuration refused", metadata: ["reason": "\(problem)"]) }
+            events.noteReload(.failure)
             logger.error("configuration kept", metadata: ["reason": "nothing was changed; relayd check says the same"])
             return latest
         }
         let changes = OptionChange.all(from: latest, startedAs: started, to: new)
+        events.noteReload(.success)
         apply(demo?.apply(to: merged) ?? merged)
         // Said if either the old level or the new one lets it through.
         threshold.level = min(threshold.level, merged.logLevel)
