@@ -32,7 +32,7 @@ def data_planes() -> list:
     XDP needs interfaces of its own kind; `test_xdp.py` makes them.
     """
     planes = []
-    for line in run_relayd("doctor").stdout.splitlines():
+    for line in run_relayd("doctor", seconds=60).stdout.splitlines():
         if verdict := re.match(r"  (\S+): (yes|no): (.*)", line):
             name, answer, reason = verdict.groups()
             if name == "xdp":
