@@ -15,8 +15,10 @@ struct MonitoringTests {
             routes: 1, waitingRoutes: 0, lapsedRoutes: 0, refusedRoutes: 0, attachments: ["eth0 native"], frames: frames
         )
         let snapshot = WorkerSnapshot(core: Counters(), plane: PlaneCounters(), offloaded: AllocationTraffic())
+        let events = MetricsRegistry()
+        RelayEvents(events).noteRequest("GET", path: "/status", status: 200, took: .zero)
         return MetricsPage(
-            snapshots: [snapshot], tallies: ["xdp": PlaneTally()], planes: PlaneFigures(), xdp: xdp,
+            snapshots: [snapshot], tallies: ["xdp": PlaneTally()], planes: PlaneFigures(), xdp: xdp, events: events,
             process: ProcessFigures()
         ).text
     }()
