@@ -12,9 +12,12 @@ extension Settings {
     /// What holds after a reload of `new`: its values of reloadable keys, and of all others the ones that run.
     func reloading(_ new: Settings) -> Settings {
         var merged = self
-        merged.listen = new.listen
-        merged.relayAddresses = new.relayAddresses
-        merged.externalAddresses = new.externalAddresses
+        // A demo brings its own, and needs a restart: its options name none.
+        if !new.isDemo {
+            merged.listen = new.listen
+            merged.relayAddresses = new.relayAddresses
+            merged.externalAddresses = new.externalAddresses
+        }
         merged.users = new.users
         merged.authSecrets = new.authSecrets
         merged.peerProfile = new.peerProfile
