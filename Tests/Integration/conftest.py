@@ -49,6 +49,8 @@ def pytest_generate_tests(metafunc) -> None:
     """Modules that are marked `every_plane` run once on each data plane."""
     if metafunc.definition.get_closest_marker("every_plane"):
         metafunc.parametrize("data_plane", data_planes())
+    if "served_plane" in metafunc.fixturenames:
+        metafunc.parametrize("served_plane", [*data_planes(), "xdp"])
 
 
 @pytest.fixture
@@ -151,11 +153,12 @@ def roomy(network):
     return network
 
 
-@pytest.fixture(params=[*data_planes(), "xdp"])
-def served(request, roomy, start_relay, tmp_path) -> Served:
-    if request.param == "xdp":
+@pytest.fixture
+def served(request, roomy, start_relay, tmp_path, served_plane) -> Served:
+    """On each data plane."""
+    if served_plane == "xdp":
         request.getfixturevalue("wires")
-    return Served(start_relay, roomy, request.param, tmp_path / "relayd.yaml")
+    return Served(start_relay, roomy, served_plane, tmp_path / "relayd.yaml")
 
 
 @pytest.fixture

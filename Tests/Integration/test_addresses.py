@@ -8,7 +8,6 @@ import time
 
 from admin import status
 from peer import EchoPeer
-from relay import PASSWORD, USER
 from serving import (
     LISTENERS,
     NEW_HOST,
@@ -22,6 +21,7 @@ from serving import (
     expect_relaying,
 )
 from test_changing_planes import Traffic, sockets_of
+from test_clients import BOUNDED, MESSAGES, WITH_PASSWORD, expect_no_loss, uclient
 from waiting import eventually
 from xdp import CHANNEL, echo, echo_until_in_kernel, metrics
 
@@ -63,11 +63,8 @@ def test_calls_go_on_while_a_listener_and_a_relay_address_come(served):
 
 def test_coturns_client_comes_through_the_new_listener(served):
     served.reload([*LISTENERS, NEW_LISTENER], [NEW_RELAY, RELAYS[1]], "rfc5766-channel-numbers: true")
-    with served.network.clients:
-        run = subprocess.run(
-            ["turnutils_uclient", "-y", "-c", "-m", "4", "-n", "50", "-l", "172", "-u", USER, "-w", PASSWORD,
-             "-p", str(NEW_PORT), NEW_HOST], capture_output=True, text=True, timeout=60)
-    assert "Total lost packets 0 (0.000000%)" in run.stdout + run.stderr, run.stdout + run.stderr
+    run = uclient(served.network, "-y", "-c", "-m", "4", *BOUNDED, *WITH_PASSWORD, "-p", str(NEW_PORT), NEW_HOST)
+    expect_no_loss(run, 4 * MESSAGES)
     ports = re.findall(r"allocation created .*", served.relay.log())
     assert ports and all(NEW_RELAY in line for line in ports), ports
 
