@@ -15,18 +15,29 @@ int clinux_netlink_open(void) {
     return descriptor < 0 ? -errno : descriptor;
 }
 
-int clinux_netlink_listen(void) {
+static int listen_to(uint32_t groups) {
     int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
     if (descriptor < 0) { return -errno; }
-    struct sockaddr_nl name = {.nl_family = AF_NETLINK};
-    name.nl_groups = RTMGRP_LINK | RTMGRP_NEIGH | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE |
-                     RTMGRP_IPV6_ROUTE | RTMGRP_IPV4_RULE | 1u << (RTNLGRP_IPV6_RULE - 1);
+    struct sockaddr_nl name = {.nl_family = AF_NETLINK, .nl_groups = groups};
     if (bind(descriptor, (const struct sockaddr *)&name, sizeof name) < 0) {
         int error = errno;
         close(descriptor);
         return -error;
     }
     return descriptor;
+}
+
+int clinux_netlink_listen(void) {
+    return listen_to(RTMGRP_LINK | RTMGRP_NEIGH | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE |
+                     RTMGRP_IPV6_ROUTE | RTMGRP_IPV4_RULE | 1u << (RTNLGRP_IPV6_RULE - 1));
+}
+
+int clinux_netlink_listen_addresses(void) { return listen_to(RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR); }
+
+void clinux_netlink_drain(int netlink) {
+    char message[4096];
+    // A lost notice ends no loop: it is reported once.
+    while (recv(netlink, message, sizeof message, MSG_DONTWAIT) >= 0 || errno == ENOBUFS || errno == EINTR) {}
 }
 
 /// A request with room for its attributes.

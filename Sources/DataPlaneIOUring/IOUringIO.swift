@@ -76,6 +76,7 @@ public struct IOUringIO: DatagramIO, ~Copyable {
         let index = Int(slot.index)
         guard base.sockets.contains(index) else { return }
         if Int(base.sockets[index].owner) == index { stopReceiving(index) }
+        if busyListener == index { busyListener = nil }
         inbox.forget(slot, in: &base.presentation)
         base.detach(slot)
     }

@@ -18,6 +18,7 @@ final class ChangeMonitor: Sendable {
     private let finder: WayFinder
     private let thread = Mutex<pthread_t?>(nil)
     private let isStopping = Atomic(false)
+    private let mustLook = Atomic(false)
 
     /// - Parameter finder: the table's own, which is closed with the monitor.
     init(_ session: XDPSession, _ finder: WayFinder) throws(PlaneError) {
@@ -60,6 +61,12 @@ final class ChangeMonitor: Sendable {
         thread.withLock { $0 = started }
     }
 
+    /// Has the thread read interfaces and addresses again.
+    func lookAtInterfaces() {
+        mustLook.store(true, ordering: .releasing)
+        WakeDescriptor.signal(wake)
+    }
+
     /// Ends the thread and waits for it.
     func stop() {
         isStopping.store(true, ordering: .releasing)
@@ -81,6 +88,7 @@ final class ChangeMonitor: Sendable {
         while !isStopping.load(ordering: .acquiring) {
             let ready = clinux_wait_for_either(netlink, wake, Int32(Self.tickMilliseconds))
             if ready & 1 != 0 { follow(session, &ownFinder) }
+            if ready & 2 != 0 { lookIfAsked(session, &ownFinder) }
             let now = SystemClock.now().monotonic
             guard tickEnds <= now else { continue }
             tickEnds = now.advanced(byMilliseconds: Self.tickMilliseconds)
@@ -91,6 +99,13 @@ final class ChangeMonitor: Sendable {
             session.refresh(ownFinder)
             session.followExceptions(&ownFinder)
         }
+    }
+
+    private func lookIfAsked(_ session: XDPSession, _ ownFinder: inout WayFinder) {
+        WakeDescriptor.drain(wake)
+        guard mustLook.exchange(false, ordering: .acquiringAndReleasing) else { return }
+        session.followInterfaces(&ownFinder)
+        session.followChange(of: nil, &ownFinder)
     }
 
     /// Takes what waits, then looks at what it concerns.

@@ -6,8 +6,8 @@ enum InterfaceChoice {
     /// A packet of this size and its headers fit into the page that a driver gives a program.
     static let largestMTU: UInt32 = 3498
 
-    static func choose(_ options: XDPOptions) throws(PlaneError) -> [NetworkInterface] {
-        let found = options.interfaces.isEmpty ? NetworkInterface.carrying(options.addresses) : try named(options)
+    static func choose(_ options: XDPOptions, _ addresses: XDPAddresses) throws(PlaneError) -> [NetworkInterface] {
+        let found = options.interfaces.isEmpty ? NetworkInterface.carrying(addresses.all) : try named(options)
         guard !found.isEmpty else {
             throw PlaneError(
                 what: "No interface for XDP", why: "none that is up carries an address of the relay",

@@ -10,7 +10,7 @@ struct RouteTable: Sendable {
     /// What holds for every route.
     struct Policy: Sendable {
         /// Addresses of relayed transport addresses, as they stand in packets on this host.
-        let relayAddresses: [IPAddress]
+        var relayAddresses: [IPAddress]
         let hashSeed: UInt64
     }
 
@@ -31,7 +31,7 @@ struct RouteTable: Sendable {
     private var slots: SlotTable
     private var hops: NextHopTable
     private var ways: [Way: WayState] = [:]
-    private let policy: Policy
+    var policy: Policy
     var finder: WayFinder
     var clock: LeaseClock
     /// Routes that found no room, so far, and those that still wait for it.

@@ -26,7 +26,7 @@ public struct XDPOptions: Sendable, Equatable {
     public var nextHop = NextHop.fib
     /// Routes that the kernel can hold at once.
     public var routes = 16_384
-    /// Addresses of listeners and of relayed transport addresses, as they stand on this host.
+    /// Addresses of listeners and of relayed transport addresses, as they stand on this host at start.
     public var addresses: [IPAddress] = []
     public var relayAddresses: [IPAddress] = []
     public var relayPorts: ClosedRange<UInt16> = 49152...65535
@@ -34,4 +34,23 @@ public struct XDPOptions: Sendable, Equatable {
     public var isRequested = false
 
     public init() {}
+}
+
+/// The addresses of a relay, as they stand on this host.
+public struct XDPAddresses: Sendable, Equatable {
+    /// Of listeners that have one (a wildcard listener has none), and of relayed transport addresses.
+    public var all: [IPAddress]
+    /// Of relayed transport addresses, those included that are there only because allocations still live on them.
+    public var relayAddresses: [IPAddress]
+
+    public init(listeners: [IPAddress], relayAddresses: [IPAddress]) {
+        all = listeners + relayAddresses
+        self.relayAddresses = relayAddresses
+    }
+
+    /// Those that a session starts with.
+    init(_ options: XDPOptions) {
+        all = options.addresses
+        relayAddresses = options.relayAddresses
+    }
 }

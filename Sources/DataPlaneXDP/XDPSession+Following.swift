@@ -5,6 +5,18 @@ import Synchronization
 
 /// What the monitor's thread does: the kernel's routes, neighbours, links and addresses change, and the program follows.
 extension XDPSession {
+    /// The relay has these addresses from now on. Where it has new ones, the program goes to the interfaces that carry
+    /// them, unless the interfaces were named.
+    public func follow(_ addresses: XDPAddresses) {
+        state.withLock { state in
+            guard addresses != state.addresses else { return }
+            state.addresses = addresses
+            state.table?.policy.relayAddresses = addresses.relayAddresses
+            // Under the lock: a monitor that stands here has not been stopped.
+            state.monitor?.lookAtInterfaces()
+        }
+    }
+
     /// Looks ways up again that a change may concern; nil: all of them.
     func followChange(of neighbours: Set<IPAddress>?, _ finder: inout WayFinder) {
         if neighbours == nil {
@@ -36,7 +48,8 @@ extension XDPSession {
 
     /// An interface that refuses the program is served by the slow path.
     private func attachToNewcomers(beside attached: [UInt32]) -> [UInt32] {
-        let newcomers = NetworkInterface.carrying(options.addresses).filter { !attached.contains($0.index) }
+        let addresses = state.withLock { $0.addresses.all }
+        let newcomers = NetworkInterface.carrying(addresses).filter { !attached.contains($0.index) }
         return newcomers.compactMap { interface in
             guard (try? InterfaceChoice.check(interface, options)) != nil,
                 let attachment = try? Attachment(program, to: interface, options.mode)

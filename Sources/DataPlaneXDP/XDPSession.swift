@@ -15,6 +15,8 @@ public final class XDPSession: Sendable {
         var monitor: ChangeMonitor?
         /// Why the program forwards no more, or not everywhere.
         var failure: PlaneError?
+        /// As they are by now.
+        var addresses: XDPAddresses
     }
 
     let options: XDPOptions
@@ -22,7 +24,7 @@ public final class XDPSession: Sendable {
     /// The interfaces that it starts with.
     private let interfaces: [NetworkInterface]
     private let hashSeed: UInt64
-    let state = Mutex(State())
+    let state: Mutex<State>
     /// Held while the program is attached or detached, over the end of the monitor's thread, which never takes it: a new
     /// life must not begin while the thread of the last one still works.
     private let lifecycle = Mutex(())
@@ -30,7 +32,9 @@ public final class XDPSession: Sendable {
     /// Looks for interfaces, checks them, and has the kernel verify the program. Attaches nothing.
     public init(_ options: XDPOptions) throws(PlaneError) {
         self.options = options
-        interfaces = try InterfaceChoice.choose(options)
+        let addresses = XDPAddresses(options)
+        state = Mutex(State(addresses: addresses))
+        interfaces = try InterfaceChoice.choose(options, addresses)
         hashSeed = UInt64.random(in: 1 ... .max)
         let error = cbpf_wait_for_readers()
         guard error == 0 else {
@@ -108,10 +112,10 @@ public final class XDPSession: Sendable {
 
     private func attach(_ state: inout State) throws(PlaneError) {
         // As they are now: one may have been made anew since the program was loaded.
-        let interfaces = try InterfaceChoice.choose(options)
+        let interfaces = try InterfaceChoice.choose(options, state.addresses)
         let surroundings = Surroundings.read(attachedTo: interfaces.map(\.index))
         let finder = try WayFinder(surroundings, looksUp: options.nextHop == .fib)
-        let policy = RouteTable.Policy(relayAddresses: options.relayAddresses, hashSeed: hashSeed)
+        let policy = RouteTable.Policy(relayAddresses: state.addresses.relayAddresses, hashSeed: hashSeed)
         do throws(PlaneError) {
             let clock = try LeaseClock.read(program)
             state.table = RouteTable(program, policy: policy, finder: finder, clock: clock)

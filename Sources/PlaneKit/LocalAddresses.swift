@@ -23,6 +23,7 @@ struct LocalAddresses: ~Copyable {
 
     /// An address that a vantage of a wildcard listener sends from.
     mutating func addVantage(_ ip: IPAddress) -> Int {
+        if let known = addresses.firstIndex(where: { $0.ip == ip && $0.source.version != 0 }) { return known }
         addresses.append(
             LocalAddress(ip: ip, source: clinux_address(ip, port: 0), rawDescriptor: -1, hopLimit: 0))
         return addresses.count - 1

@@ -33,6 +33,8 @@ public struct Configuration: Sendable {
     public var nonceLifetimeSeconds: UInt32 = 600
     /// Whether allocations are granted, and what is said when not.
     public var admission = Admission.open
+    /// The same on a listener that is to be closed.
+    public var leavingAdmission = Admission.redirect(ipv4: nil, ipv6: nil)
 
     public init() {}
 }

@@ -1,18 +1,18 @@
 import STUN
 
 extension RelayCore {
-    /// Takes over everything of `new` that is not a socket: users, secrets, quotas, peer rules, rates, the lifetime of
-    /// nonces, channel numbers. Realm, relay addresses and ports stay as they were.
+    /// Takes over everything of `new` but realm and relay ports, which stay as they were.
     ///
     /// Living allocations stay. Those of users and secrets that are gone cannot be refreshed any more (401), nor can
     /// their permissions and channels, so they lapse by themselves. A permission for a peer that the new rules deny ends
-    /// at once, and the channels of that peer with it: whoever closes a hole wants it closed.
+    /// at once, and the channels of that peer with it: whoever closes a hole wants it closed. On a relay address that is gone
+    /// no new allocations are made.
     public mutating func reconfigure(_ new: Configuration, into effects: inout Effects) {
         let old = configuration
         configuration = new
         configuration.realm = old.realm
-        configuration.relayAddresses = old.relayAddresses
         configuration.relayPorts = old.relayPorts
+        if new.relayAddresses != old.relayAddresses { offer(new.relayAddresses) }
         authenticator.reconfigure(configuration)
         if new.unauthenticatedRate != old.unauthenticatedRate {
             unauthenticated = Self.unauthenticatedBuckets(configuration, seed: entropy.next())
@@ -24,9 +24,6 @@ extension RelayCore {
 
     /// From now on every new Allocate is answered as `admission` says; what lives goes on, refreshes included.
     public mutating func drain(_ admission: Admission) { drained = admission }
-
-    /// What holds for new allocations.
-    var admission: Admission { drained ?? configuration.admission }
 
     static func unauthenticatedBuckets(_ configuration: Configuration, seed: UInt64) -> TokenBuckets {
         TokenBuckets(

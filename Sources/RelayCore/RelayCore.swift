@@ -10,6 +10,7 @@ public struct RelayCore: ~Copyable {
     var drained: Admission?
     let ledger: RelayLedger
     let worker: Int
+    let workerCount: Int
     var entropy: EntropySource
     var authenticator: Authenticator
     var unauthenticated: TokenBuckets
@@ -30,7 +31,12 @@ public struct RelayCore: ~Copyable {
     var inbound: FlatTable<PeerKey, InboundRoute>
     var permitted: FlatTable<PermissionKey, UInt32>
 
-    var relays: [RelayPorts]
+    /// Those of the configuration, and those that it does not name any more.
+    var relays: [RelayPorts] = []
+    /// The relayed ports in use, of all workers.
+    var relayedPorts: RelayedPorts
+    /// Who hangs on each listener's slot, and which take no more.
+    var attendance = ListenerAttendance()
     /// Which planes carry the sessions.
     var carriers = Carriers()
     /// What is known of who carried the traffic of an allocation, by its index; the rest is the userspace plane's that
@@ -55,6 +61,8 @@ public struct RelayCore: ~Copyable {
         self.configuration = configuration
         self.ledger = ledger
         self.worker = worker
+        workerCount = workers
+        relayedPorts = ledger.relayedPorts(on: configuration.relayAddresses)
         var source = EntropySource(entropy)
         authenticator = Authenticator(configuration, at: moment, entropy: &source)
         unauthenticated = Self.unauthenticatedBuckets(configuration, seed: source.next())
@@ -62,17 +70,10 @@ public struct RelayCore: ~Copyable {
         outbound = FlatTable(minimumCapacity: 64, seed: source.next())
         inbound = FlatTable(minimumCapacity: 64, seed: source.next())
         permitted = FlatTable(minimumCapacity: 64, seed: source.next())
-        relays = configuration.relayAddresses.map {
-            RelayPorts(address: $0, range: configuration.relayPorts, worker: worker, of: workers)
-        }
         timers = TimerWheel(start: moment.monotonic)
         released = ReleasedAnswers()
         self.entropy = source
-    }
-
-    /// Tells the core of a listener socket and its local address (for a wildcard listener: one of its addresses).
-    public mutating func listen(on slot: SocketSlot, at address: TransportAddress) {
-        slots[slot] = .listener(address)
+        offer(configuration.relayAddresses)
     }
 
     /// Counts a datagram that came to an address which nothing can be answered from.
@@ -95,16 +96,5 @@ public struct RelayCore: ~Copyable {
         case .unused:
             counters.count(.noAllocation)
         }
-    }
-}
-
-/// One relay address with its ports.
-struct RelayPorts {
-    let address: RelayAddress
-    var ports: PortPool
-
-    init(address: RelayAddress, range: ClosedRange<UInt16>, worker: Int, of workers: Int) {
-        self.address = address
-        ports = PortPool(ports: range, worker: worker, of: workers)
     }
 }

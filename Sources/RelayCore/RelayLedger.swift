@@ -1,10 +1,10 @@
-import STUN
+public import STUN
 import Synchronization
 
 /// What is truly one for all workers: quotas per user, reserved siblings, relayed ports in use.
 ///
-/// Touched on the control path only, but for ``isRelayed(_:)``, which a Send indication to a hairpin peer asks
-/// without a lock.
+/// Touched on the control path only. Which ports are in use each core sees without a lock, through its own
+/// ``RelayedPorts``.
 public final class RelayLedger: Sendable {
     /// A sibling port that EVEN-PORT reserved, waiting for its token.
     struct Reservation {
@@ -20,13 +20,10 @@ public final class RelayLedger: Sendable {
     }
 
     private let state = Mutex(State())
-    private let relayedPorts: [IPAddress: PortBits]
+    private let relayed = Mutex(RelayedPorts())
 
-    /// - Parameter relayAddresses: those of the configuration; `isRelayed` knows no others.
-    public init(relayAddresses: [RelayAddress]) {
-        relayedPorts = Dictionary(
-            relayAddresses.map { ($0.address, PortBits()) }, uniquingKeysWith: { first, _ in first })
-    }
+    /// - Parameter relayAddresses: those of the configuration that the relay starts with.
+    public init(relayAddresses: [RelayAddress]) { _ = relayedPorts(on: relayAddresses) }
 
     /// Counts one more allocation of a user, unless `limit` of the user or `total` of all is reached (0: none).
     /// - Returns: the quota that was reached; nothing if the allocation was counted.
@@ -71,19 +68,44 @@ public final class RelayLedger: Sendable {
         state.withLock { $0.reservations.removeValue(forKey: token) != nil }
     }
 
-    /// Whether `address` is a relayed transport address in use, of whichever worker.
-    func isRelayed(_ address: TransportAddress) -> Bool {
-        relayedPorts[address.ip]?.contains(address.port) ?? false
+    /// The ports of all relay addresses so far, these included. An address is never forgotten: cores that have it
+    /// would then mark its ports where nobody looks.
+    func relayedPorts(on addresses: [RelayAddress]) -> RelayedPorts {
+        relayed.withLock { relayed in
+            for relay in addresses { relayed.add(relay.address) }
+            return relayed
+        }
     }
 
-    func markRelayed(_ address: TransportAddress, _ isInUse: Bool) {
-        relayedPorts[address.ip]?.set(address.port, isInUse)
+    /// How many ports of a relay address are relayed transport addresses now, of all workers.
+    public func relayedCount(on address: IPAddress) -> Int { relayed.withLock { $0.count(on: address) } }
+}
+
+/// Which ports of relay addresses are relayed transport addresses in use, of whichever worker. The addresses are one
+/// core's copy, the ports are shared.
+struct RelayedPorts: Sendable {
+    private var ports: [IPAddress: PortBits] = [:]
+
+    fileprivate mutating func add(_ address: IPAddress) {
+        if ports[address] == nil { ports[address] = PortBits() }
     }
+
+    fileprivate func count(on address: IPAddress) -> Int { ports[address]?.count ?? 0 }
+
+    func knows(_ address: IPAddress) -> Bool { ports[address] != nil }
+
+    func contains(_ address: TransportAddress) -> Bool { ports[address.ip]?.contains(address.port) ?? false }
+
+    func mark(_ address: TransportAddress, _ isInUse: Bool) { ports[address.ip]?.set(address.port, isInUse) }
 }
 
 /// A set of ports that any worker reads without a lock: 8 KiB.
 private final class PortBits: Sendable {
     private let words = InlineArray<1024, Atomic<UInt64>> { _ in Atomic(0) }
+
+    var count: Int {
+        words.indices.reduce(0) { $0 + words[$1].load(ordering: .relaxed).nonzeroBitCount }
+    }
 
     func contains(_ port: UInt16) -> Bool {
         words[Int(port >> 6)].load(ordering: .relaxed) & Self.mask(port) != 0

@@ -31,12 +31,23 @@ struct VantageTable {
     mutating func add(_ listener: SocketSlot, _ address: IPAddress, _ slot: SocketSlot) {
         entries.append(Entry(listener: listener, address: address, slot: slot))
     }
+
+    func slots(of listener: SocketSlot) -> [SocketSlot] {
+        entries.compactMap { $0.listener == listener ? $0.slot : nil }
+    }
+
+    /// Takes out those of a listener.
+    mutating func take(of listener: SocketSlot) -> [SocketSlot] {
+        let taken = slots(of: listener)
+        entries.removeAll { $0.listener == listener }
+        return taken
+    }
 }
 
 extension Worker {
     /// The slot of one local address of a wildcard listener; made at its first datagram.
     /// - Returns: nothing for an address that nobody can be answered from (multicast, broadcast), when there are too
-    ///   many, or when the plane cannot take it.
+    ///   many, when the plane cannot take it, or when the listener is not open yet.
     @inlinable
     mutating func vantage<IO: DatagramIO & ~Copyable>(
         of listener: SocketSlot, at address: IPAddress, through io: inout IO
@@ -60,7 +71,8 @@ extension Worker {
 
     @usableFromInline
     mutating func makeVantage(of listener: SocketSlot, at address: IPAddress) -> SocketSlot? {
-        guard !vantages.isFull, !address.isMulticast, !address.isLimitedBroadcast else { return nil }
+        guard !vantages.isFull, !address.isMulticast, !address.isLimitedBroadcast, standing(of: listener) != .waiting
+        else { return nil }
         let parent = sockets[listener]
         let local = TransportAddress(address, port: parent.local.port)
         return sockets.insert(
@@ -74,6 +86,7 @@ extension Worker {
     mutating func adopt(_ vantage: SocketSlot, of listener: SocketSlot, at address: IPAddress) {
         vantages.add(listener, address, vantage)
         core.listen(on: vantage, at: sockets[vantage].local)
+        if standing(of: listener) == .leaving { core.leave(vantage) }
     }
 }
 

@@ -16,6 +16,7 @@ extension Worker {
         // A plane that fails takes nothing along that it has counted.
         defer { link.publish(snapshot(io.counters)) }
         for slot in sockets.slots { try io.attach(slot, of: sockets) }
+        noteAllWatched()
         link.publish(snapshot(io.counters))
         announceStart()
         while true {

@@ -5,7 +5,7 @@ public import STUN
 ///
 /// Nothing of it is shared but what is `Sendable` by itself, and it cannot be copied, so it may be handed to a thread.
 public struct Worker: ~Copyable, @unchecked Sendable {
-    /// The sockets of this worker, listeners first.
+    /// The sockets of this worker.
     public internal(set) var sockets: SocketSet
 
     @usableFromInline var core: RelayCore
@@ -29,6 +29,9 @@ public struct Worker: ~Copyable, @unchecked Sendable {
     /// Called once in the life of each plane, when it watches every socket.
     var onStart: (() -> Void)?
     var vantages = VantageTable()
+    @usableFromInline var listeners: [WorkerListener] = []
+    /// Listeners that close before the turn ends.
+    @usableFromInline var closing: [WorkerListener] = []
     let opener: any SocketOpener
     let reserved: ReservedSockets
     let notes: NoteSink
@@ -62,6 +65,7 @@ public struct Worker: ~Copyable, @unchecked Sendable {
         let isWildcard = address.ip.isUnspecified
         let slot = sockets.insert(
             SocketEntry(descriptor: descriptor, role: .listener(isWildcard: isWildcard), local: address))
+        listeners.append(WorkerListener(slot: slot, address: address, standing: .open, isWatched: false))
         // A wildcard listener is nobody's server address: its vantages are.
         if !isWildcard { core.listen(on: slot, at: address) }
     }

@@ -1,4 +1,5 @@
 public import RelayCore
+public import STUN
 import Synchronization
 
 /// How other threads reach a worker, and what they see of it.
@@ -7,7 +8,9 @@ public final class WorkerLink: Sendable {
     enum Letter: Sendable {
         case stop
         case swap(PlaneOrder)
-        case reconfigure(Configuration)
+        case reconfigure(Configuration, listeners: [TransportAddress]?)
+        case closeListeners([TransportAddress])
+        case giveUpListeners
         case drain(Admission)
         /// Nothing to do but to read it.
         case ping
@@ -45,8 +48,19 @@ public final class WorkerLink: Sendable {
     /// Tells the worker to go on with another plane, and which are to take over from that.
     public func swap(to order: PlaneOrder) { post(.swap(order)) }
 
-    /// Tells the worker's core to take over what of a configuration is no socket; see ``RelayCore/reconfigure(_:into:)``.
-    public func reconfigure(_ configuration: Configuration) { post(.reconfigure(configuration)) }
+    /// Tells the worker's core to take over a configuration; see ``RelayCore/reconfigure(_:into:)``.
+    /// - Parameter listeners: those that are answered on from then on, of which the worker must have the sockets. One
+    ///   that is not named any more takes no new allocations; one that was taken in and is not named is closed. Nothing:
+    ///   they stay as they are.
+    public func reconfigure(_ configuration: Configuration, listeners: [TransportAddress]? = nil) {
+        post(.reconfigure(configuration, listeners: listeners))
+    }
+
+    /// Tells the worker to close the listeners that it has taken in and that nobody is answered on yet.
+    public func giveUpListeners() { post(.giveUpListeners) }
+
+    /// Tells the worker to close those of these listeners that leave and have no allocation left.
+    public func closeListeners(_ addresses: [TransportAddress]) { post(.closeListeners(addresses)) }
 
     /// Tells the worker to answer new allocations as `admission` says, and to go on with the living ones.
     public func drain(_ admission: Admission) { post(.drain(admission)) }
@@ -176,10 +190,12 @@ extension Worker {
     @inlinable
     mutating func openMail<IO: DatagramIO & ~Copyable>(through io: inout IO, at moment: Moment) -> Departure? {
         let departure = readMail()
+        closeListeners(through: &io)
         if case .stopped = departure { core.retire(at: moment, into: &effects) }
         let inquiry = link.takeInquiry()
         // Whoever was told that nobody answered must not be obeyed later.
-        let answer = inquiry.flatMap { $0.isAwaited ? consider($0, at: moment) : nil }
+        var answer = inquiry.flatMap { $0.isAwaited ? consider($0, at: moment) : nil }
+        if let refusal = watchListeners(through: &io) { answer = .takenIn(refusal: refusal) }
         perform(through: &io, at: moment)
         link.publish(snapshot(io.counters))
         inquiry?.answer(answer)
@@ -194,7 +210,11 @@ extension Worker {
             switch letter {
             case .stop: return .stopped
             case .swap(let order): departure = .swap(order)
-            case .reconfigure(let configuration): core.reconfigure(configuration, into: &effects)
+            case .reconfigure(let configuration, let listeners):
+                core.reconfigure(configuration, into: &effects)
+                if let listeners { stand(listeners) }
+            case .closeListeners(let addresses): retire(addresses)
+            case .giveUpListeners: giveUpWaiting()
             case .drain(let admission): core.drain(admission)
             case .ping: break
             }

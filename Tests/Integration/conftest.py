@@ -11,6 +11,7 @@ import pytest
 from capture import Capture
 from namespaces import Network
 from relay import CREDENTIALS, Relay, run_relayd
+from serving import NEW_HOST, NEW_RELAY, Served
 from xdp import PORT, may_load_programs
 
 NO_NAMESPACES = os.environ.get("RELAYD_TEST_NO_NAMESPACES")
@@ -48,6 +49,8 @@ def pytest_generate_tests(metafunc) -> None:
     """Modules that are marked `every_plane` run once on each data plane."""
     if metafunc.definition.get_closest_marker("every_plane"):
         metafunc.parametrize("data_plane", data_planes())
+    if "served_plane" in metafunc.fixturenames:
+        metafunc.parametrize("served_plane", [*data_planes(), "xdp"])
 
 
 @pytest.fixture
@@ -134,3 +137,30 @@ def start_xdp(wires, start_relay):
 @pytest.fixture
 def xdp_relay(start_xdp) -> Relay:
     return start_xdp()
+
+
+# Relays whose addresses change
+
+
+@pytest.fixture(scope="module")
+def roomy(network):
+    """The network, with addresses on the relay that it does not serve at first."""
+    for address, interface in ((NEW_HOST, "relay0"), (NEW_RELAY, "relay1")):
+        network.relay.ip("address", "add", address + "/24", "dev", interface)
+    for interface in ("relay0", "relay1"):
+        with network.relay:
+            subprocess.run(["ethtool", "-K", interface, "gro", "on"], check=True, stdout=subprocess.DEVNULL)
+    return network
+
+
+@pytest.fixture
+def served(request, roomy, start_relay, tmp_path, served_plane) -> Served:
+    """On each data plane."""
+    if served_plane == "xdp":
+        request.getfixturevalue("wires")
+    return Served(start_relay, roomy, served_plane, tmp_path / "relayd.yaml")
+
+
+@pytest.fixture
+def on_sockets(roomy, start_relay, tmp_path) -> Served:
+    return Served(start_relay, roomy, "socket", tmp_path / "relayd.yaml")

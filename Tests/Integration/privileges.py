@@ -11,8 +11,8 @@ PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 24, 
 NOBODY = 65534
 # By architecture: its number in audit messages, and the calls' numbers.
 SYSTEM_CALLS = {
-    "x86_64": (0xC000003E, {"bpf": 321, "io_uring_setup": 425}),
-    "aarch64": (0xC00000B7, {"bpf": 280, "io_uring_setup": 425}),
+    "x86_64": (0xC000003E, {"bpf": 321, "io_uring_setup": 425, "socket": 41}),
+    "aarch64": (0xC00000B7, {"bpf": 280, "io_uring_setup": 425, "socket": 198}),
 }
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -45,20 +45,37 @@ def as_nobody(then: Callable[[], None] = lambda: None) -> Callable[[], None]:
     return become
 
 
+# Of classic BPF: load a word of what is at hand, compare, answer.
+LOAD, EQUAL, GIVE_BACK = 0x20, 0x15, 0x06
+ALLOW, REFUSE = 0x7FFF0000, 0x00050000 | 1
+# In struct seccomp_data.
+NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16
+
+
+def _instruction(code: int, on_true: int, on_false: int, value: int) -> bytes:
+    return struct.pack("HBBI", code, on_true, on_false, value)
+
+
 def refusing(*names: str) -> Callable[[], None]:
     """A seccomp filter as container engines set it: these calls fail with EPERM."""
     architecture, numbers = SYSTEM_CALLS[platform.machine()]
-
-    def instruction(code: int, on_true: int, on_false: int, value: int) -> bytes:
-        return struct.pack("HBBI", code, on_true, on_false, value)
-
-    load, equal, give_back = 0x20, 0x15, 0x06
-    allow, refuse = 0x7FFF0000, 0x00050000 | 1
-    program = instruction(load, 0, 0, 4) + instruction(equal, 1, 0, architecture) + instruction(give_back, 0, 0, allow)
-    program += instruction(load, 0, 0, 0)
+    body = _instruction(LOAD, 0, 0, NUMBER)
     for name in names:
-        program += instruction(equal, 0, 1, numbers[name]) + instruction(give_back, 0, 0, refuse)
-    program += instruction(give_back, 0, 0, allow)
+        body += _instruction(EQUAL, 0, 1, numbers[name]) + _instruction(GIVE_BACK, 0, 0, REFUSE)
+    return _filter(architecture, body)
+
+
+def refusing_family(family: int) -> Callable[[], None]:
+    """A filter as of systemd's RestrictAddressFamilies: no socket of this family."""
+    architecture, numbers = SYSTEM_CALLS[platform.machine()]
+    return _filter(architecture, _instruction(LOAD, 0, 0, NUMBER) + _instruction(EQUAL, 0, 3, numbers["socket"])
+                   + _instruction(LOAD, 0, 0, FIRST_ARGUMENT) + _instruction(EQUAL, 0, 1, family)
+                   + _instruction(GIVE_BACK, 0, 0, REFUSE))
+
+
+def _filter(architecture: int, body: bytes) -> Callable[[], None]:
+    program = _instruction(LOAD, 0, 0, ARCHITECTURE) + _instruction(EQUAL, 1, 0, architecture)
+    program += _instruction(GIVE_BACK, 0, 0, REFUSE) + body + _instruction(GIVE_BACK, 0, 0, ALLOW)
 
     class Filter(ctypes.Structure):
         _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]

@@ -46,6 +46,12 @@ int clinux_netlink_open(void);
 /// A netlink socket that hears of changes of links, addresses, routes, rules and neighbours.
 int clinux_netlink_listen(void);
 
+/// A netlink socket that hears of changes of addresses alone.
+int clinux_netlink_listen_addresses(void);
+
+/// Takes everything that waits in a netlink socket.
+void clinux_netlink_drain(int netlink);
+
 /// Where a packet would leave.
 struct clinux_route {
     /// The neighbour to send it to: the gateway, or the destination itself.

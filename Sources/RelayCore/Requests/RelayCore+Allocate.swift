@@ -11,7 +11,7 @@ extension RelayCore {
         guard transport == RFC8656.udp else {
             return refuse(exchange, .unsupportedTransportProtocol, into: &effects)
         }
-        if case .redirect(let ipv4, let ipv6) = admission {
+        if case .redirect(let ipv4, let ipv6) = admission(on: exchange.listener) {
             return redirect(exchange, to: exchange.client.family == .ipv4 ? ipv4 : ipv6, into: &effects)
         }
         let wish: AllocationWish
@@ -63,8 +63,6 @@ extension RelayCore {
         if let additional = wish.additional, hasRelay(additional) { return additional }
         return nil
     }
-
-    func hasRelay(_ family: AddressFamily) -> Bool { relays.contains { $0.address.address.family == family } }
 
     /// The quotas, global and per worker.
     private mutating func admit(

@@ -83,10 +83,10 @@ extension RelayCore {
 
     /// The address of a peer on this host: where a client names the outside of our own 1:1 NAT, the inside.
     func internalise(_ peer: TransportAddress) -> TransportAddress {
-        for relay in relays where relay.address.external == peer.ip {
-            return TransportAddress(relay.address.address, port: peer.port)
-        }
-        return peer
+        let named =
+            relays.first { $0.address.external == peer.ip }
+            ?? relays.first { $0.formerExternals.contains(peer.ip) }
+        return named.map { TransportAddress($0.address.address, port: peer.port) } ?? peer
     }
 
     /// The address that the world knows: the outside of our own 1:1 NAT.

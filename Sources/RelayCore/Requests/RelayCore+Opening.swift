@@ -26,6 +26,7 @@ extension RelayCore {
         guard clients.insert(exchange.key, handle.index) else {
             preconditionFailure("a second allocation for one five-tuple")
         }
+        attendance.enter(exchange.listener)
         let id = AllocationID(index: handle.index, generation: handle.generation)
         if let token = wish.token {
             claim(token, id, identity, at: exchange.moment, into: &effects)
@@ -76,7 +77,7 @@ extension RelayCore {
         let start = relays.isEmpty ? 0 : Int(entropy.next() % UInt64(relays.count))
         for offset in relays.indices {
             let index = (start + offset) % relays.count
-            guard relays[index].address.address.family == family,
+            guard relays[index].isOffered, relays[index].address.address.family == family,
                 let port = relays[index].ports.take(shape, at: moment.monotonic, using: &entropy)
             else { continue }
             let address = TransportAddress(relays[index].address.address, port: port)
@@ -117,7 +118,7 @@ extension RelayCore {
             holdsPort: request.purpose != .claimed || holdClaimed(request.address, at: moment.monotonic),
             expires: Instant(nanoseconds: 0))
         slots[slot] = .relay(allocation: request.allocation.index, family: family)
-        ledger.markRelayed(request.address, true)
+        markRelayed(request.address, true)
     }
 
     /// A claimed port is held already if this core reserved it; else it is taken out of this core's pool, as far as
@@ -193,6 +194,7 @@ extension RelayCore {
         let exchange = exchange(of: id, at: moment)
         let identity = allocations[id.index].identity
         clients.remove(exchange.key)
+        attendance.exit(exchange.listener)
         _ = allocations.remove(at: id.index)
         ledger.dismiss(user: identity.quotaName)
         refuse(exchange, .insufficientCapacity, into: &effects)

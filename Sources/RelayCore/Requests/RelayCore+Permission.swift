@@ -47,7 +47,7 @@ extension RelayCore {
     /// with a port that may be gone; so the port is judged only where it is used.
     func denial(of peer: TransportAddress, _ scope: PeerScope) -> String? {
         let isOwnRelay = relays.contains { $0.address.address == peer.ip }
-        if isOwnRelay, scope == .anyPort || ledger.isRelayed(peer) { return nil }
+        if isOwnRelay, scope == .anyPort || isRelayed(peer) { return nil }
         if case .denied(let rule) = configuration.peerPolicy.judge(peer.ip) { return rule.description }
         let isOwn = isOwnRelay || configuration.ownAddresses.contains(peer.ip)
         return isOwn && !configuration.peerPolicy.allowsExactly(peer.ip) ? "own-address \(peer.ip)" : nil

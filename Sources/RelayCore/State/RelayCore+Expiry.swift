@@ -125,7 +125,7 @@ extension RelayCore {
         guard let relay = allocations[index][family] else { return }
         allocations[index][family] = nil
         slots[relay.slot] = .unused
-        ledger.markRelayed(relay.address, false)
+        markRelayed(relay.address, false)
         if relay.holdsPort { giveBack(relay.address) }
         effects.append(.closeRelay(relay.slot))
     }
@@ -148,6 +148,7 @@ extension RelayCore {
         for family in AddressFamily.allCases { closeRelay(of: index, family, into: &effects) }
         let allocation = allocations.remove(at: index)
         clients.remove(ClientKey(client: allocation.client, listener: allocation.listener))
+        attendance.exit(allocation.listener)
         ledger.dismiss(user: allocation.identity.quotaName)
         counters.allocations -= 1
         effects.note(

@@ -18,8 +18,9 @@ struct Doctor: ParsableCommand {
         let settings = loaded.settings
         print("data planes (auto takes the first that says yes)")
         // The addresses of the default routes, where none are named; without any there is nothing to attach to.
-        let relayAddresses = (try? settings.coreConfiguration().relayAddresses.map(\.address)) ?? []
-        let catalogue = PlaneCatalogue(settings, relayAddresses: relayAddresses)
+        let relayAddresses = (try? settings.coreConfiguration().relayAddresses) ?? []
+        let served = ServedAddresses(listeners: settings.listen, relayAddresses: relayAddresses)
+        let catalogue = PlaneCatalogue(settings, served)
         for candidate in catalogue.survey(xdp: .load) {
             switch candidate.probe {
             case .usable(let promise): print("  \(candidate.name): yes: \(promise)")
@@ -29,8 +30,7 @@ struct Doctor: ParsableCommand {
         }
         print("\nXDP")
         for line in XDPReport.lines(
-            settings.xdpOptions(
-                relayAddresses: relayAddresses, isRequested: settings.plane == .xdp))
+            settings.xdpOptions(served.forXDP, isRequested: settings.plane == .xdp))
         { print("  \(line)") }
         print("\nhost")
         for line in HostReport(settings).lines { print("  \(line)") }

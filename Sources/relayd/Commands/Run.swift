@@ -52,11 +52,12 @@ struct Run: AsyncParsableCommand {
         StartupMemory.release()
         MetricsSystem.bootstrap(MetricsRegistry.program)
         let events = RelayEvents()
+        let hostWatch = watchHost(signals.orders, logger)
+        defer { withExtendedLifetime(hostWatch) {} }
         let manager = ServiceManager(Environment.variables)
         let reloader = Reloader(
             options: options, started: loaded, demo: demo, server: server, threshold: threshold, manager: manager,
-            logger: logger, requests: signals.reloads, watch: (try? watch.get()) ?? nil,
-            events: events)
+            logger: logger, orders: signals.orders, watch: (try? watch.get()) ?? nil, events: events)
         let watchdog = Watchdog(manager: manager, server: server, logger: logger)
         do {
             try await Self.group(of: server, settings, signals, reloader, watchdog, threshold, events, logger).run()
@@ -65,6 +66,22 @@ struct Run: AsyncParsableCommand {
             throw Exit.start(error)
         }
         logger.info("stopped")
+    }
+
+    /// Peers must not reach an address that the host gets later.
+    private func watchHost(_ orders: ReloadOrders, _ logger: Logger) -> HostAddressWatch? {
+        defer {
+            // What changed since the start read them.
+            orders.post(.followHost)
+        }
+        do throws(SocketError) {
+            return try HostAddressWatch { orders.post(.followHost) }
+        } catch {
+            logger.warning(
+                "host addresses not watched",
+                metadata: ["reason": "\(error) Until then, SIGHUP has them read again."])
+            return nil
+        }
     }
 
     /// The options, and a watch that began before they were read, so that no change falls between the two. Without a

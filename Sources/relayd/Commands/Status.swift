@@ -54,6 +54,14 @@ extension RelayStatus {
             ),
             ("falls back to", plane.fallbacks.isEmpty ? "nothing" : plane.fallbacks.joined(separator: ", ")),
         ]
+        rows += listeners.map { listener in
+            ("listens on", listener.address + (listener.allocations.map { ", leaving with \($0) allocations" } ?? ""))
+        }
+        rows += relayAddresses.map { relay in
+            let external = relay.external.map { " (outside \($0))" } ?? ""
+            let state = relay.state == "open" ? "" : ", leaving with \(relay.relayed) relayed addresses"
+            return ("relays on", relay.address + external + state)
+        }
         rows += plane.failures.map { ("failed", "\($0.plane): \($0.reason)") }
         rows += candidates.compactMap { candidate in candidate.reason.map { ("refused", "\(candidate.name): \($0)") } }
         if let xdp {

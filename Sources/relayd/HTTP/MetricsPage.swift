@@ -14,12 +14,13 @@ struct MetricsPage {
     init(_ server: RelayServer) {
         self.init(
             snapshots: server.snapshots, tallies: server.planeTallies, planes: PlaneFigures(server.planes),
-            xdp: server.xdp?.statistics, isDraining: server.drain.isDraining, events: .program,
-            process: ProcessFigures.read())
+            addresses: server.addresses.served, xdp: server.xdp?.statistics, isDraining: server.drain.isDraining,
+            events: .program, process: ProcessFigures.read())
     }
 
     init(
-        snapshots: [WorkerSnapshot], tallies: [String: PlaneTally], planes: PlaneFigures, xdp: XDPStatistics? = nil,
+        snapshots: [WorkerSnapshot], tallies: [String: PlaneTally], planes: PlaneFigures,
+        addresses: ServedAddresses = ServedAddresses(listeners: [], relayAddresses: []), xdp: XDPStatistics? = nil,
         isDraining: Bool = false, events: MetricsRegistry = MetricsRegistry(), process: ProcessFigures
     ) {
         let tallies = tallies.sorted { $0.key < $1.key }
@@ -30,6 +31,7 @@ struct MetricsPage {
         page.single(
             "relayd_draining", .gauge, "1 while new allocations are refused and the living ones run out, else 0.",
             isDraining ? 1 : 0)
+        Self.writeAddresses(addresses, to: &page)
         Self.writeState(snapshots, to: &page)
         Self.writeRequests(snapshots, to: &page)
         Self.writeTurns(snapshots, to: &page)
@@ -42,6 +44,25 @@ struct MetricsPage {
         families = page.families
         text = page.text
         startTimeSeconds = process.startTimeSeconds
+    }
+
+    /// By number: which they are, `/status` says.
+    private static func writeAddresses(_ served: ServedAddresses, to page: inout MetricsText) {
+        let rows = [
+            (
+                "relayd_listeners", "Listeners by state: open, or leaving, which take no new allocations.",
+                served.listeners.count, served.leavingListeners.count
+            ),
+            (
+                "relayd_relay_addresses", "Relay addresses by state: open, or leaving, which take no new allocations.",
+                served.relayAddresses.count, served.leavingRelayAddresses.count
+            ),
+        ]
+        for (name, help, open, leaving) in rows {
+            page.begin(name, .gauge, help)
+            page.sample(name, [("state", "open")], UInt64(open))
+            page.sample(name, [("state", "leaving")], UInt64(leaving))
+        }
     }
 
     private static func writeState(_ snapshots: [WorkerSnapshot], to page: inout MetricsText) {

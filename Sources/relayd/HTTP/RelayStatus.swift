@@ -1,6 +1,7 @@
 import DataPlaneXDP
 import RelayCore
 import RelayWorker
+import STUN
 
 /// What `/status` says, as JSON with keys in snake_case.
 struct RelayStatus: Codable, Sendable {
@@ -11,11 +12,30 @@ struct RelayStatus: Codable, Sendable {
     let allocations: UInt64
     let permissions: UInt64
     let channels: UInt64
+    let listeners: [ListenerStatus]
+    let relayAddresses: [RelayAddressStatus]
     let plane: PlaneStatus
     /// What each plane said of this host; `auto` asks XDP while the relay runs already.
     let candidates: [Candidate]
     /// The program in the kernel, while it is loaded.
     let xdp: XDPStatus?
+
+    struct ListenerStatus: Codable, Sendable {
+        let address: String
+        /// `open`, or `leaving`: no new allocations, and closed after the last living one.
+        let state: String
+        /// What lives on it, where it leaves.
+        let allocations: Int?
+    }
+
+    struct RelayAddressStatus: Codable, Sendable {
+        let address: String
+        let external: String?
+        /// `open`, or `leaving`: no new allocations.
+        let state: String
+        /// Relayed transport addresses that live on it.
+        let relayed: Int
+    }
 
     struct PlaneStatus: Codable, Sendable {
         let name: String
@@ -60,12 +80,36 @@ struct RelayStatus: Codable, Sendable {
         allocations = snapshots.reduce(0) { $0 + $1.core.allocations }
         permissions = snapshots.reduce(0) { $0 + $1.core.permissions }
         channels = snapshots.reduce(0) { $0 + $1.core.channels }
+        listeners = ListenerStatus.all(of: server.addresses.served)
+        relayAddresses = RelayAddressStatus.all(of: server.addresses)
         plane = PlaneStatus(now)
         candidates = server.planes.candidates.map { Candidate($0) }
         xdp = server.xdp.map { session in
             let statistics = session.statistics
             return XDPStatus(
                 attachments: statistics.attachments, routes: statistics.routes, refusedRoutes: statistics.refusedRoutes)
+        }
+    }
+}
+
+extension RelayStatus.ListenerStatus {
+    static func all(of served: ServedAddresses) -> [Self] {
+        let leaving = served.leavingListeners.map { (address: $0.key.description, allocations: $0.value) }
+        return served.listeners.map { Self(address: $0.description, state: "open", allocations: nil) }
+            + leaving.sorted { $0.address < $1.address }.map {
+                Self(address: $0.address, state: "leaving", allocations: $0.allocations)
+            }
+    }
+}
+
+extension RelayStatus.RelayAddressStatus {
+    static func all(of addresses: AddressKeeper) -> [Self] {
+        let served = addresses.served
+        let states = served.relayAddresses.map { ($0, "open") } + served.leavingRelayAddresses.map { ($0, "leaving") }
+        return states.map { relay, state in
+            Self(
+                address: relay.address.description, external: relay.external?.description, state: state,
+                relayed: addresses.relayedCount(on: relay.address))
         }
     }
 }

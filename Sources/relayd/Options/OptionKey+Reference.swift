@@ -70,7 +70,7 @@ extension OptionKey {
         case .logFormat: "How lines are written, one an event, on standard error."
         case .watchConfig: "Reload when the configuration file or the file of secrets changes."
         case .alternateServer:
-            "Where a draining relay sends new clients (300, ALTERNATE-SERVER); without it they get 508."
+            "Where a draining relay or listener sends new clients (300, ALTERNATE-SERVER); without it they get 508."
         case .drainTimeout: "How long a draining relay waits for its allocations before it ends."
         case .demo: "A relay on loopback with fresh credentials, to try."
         }
@@ -81,10 +81,11 @@ extension OptionKey {
         switch self {
         case .user, .authSecret, .authSecretFile, .peerProfile, .allowPeer, .denyPeer, .allocationsPerUser,
             .allocationsTotal, .permissionsPerAllocation, .unauthenticatedRate, .nonceLifetime,
-            .rfc5766ChannelNumbers, .logLevel, .alternateServer, .drainTimeout:
+            .rfc5766ChannelNumbers, .logLevel, .alternateServer, .drainTimeout, .listen, .relayAddress,
+            .externalAddress:
             true
-        // Sockets and what hangs on them; the realm, which living clients have in their keys; the watch itself.
-        case .listen, .relayAddress, .externalAddress, .relayPorts, .realm, .dataPlane, .fallback, .xdpInterface,
+        // What living sockets, maps and threads have in them; the realm, which clients have in their keys; the watch itself.
+        case .relayPorts, .realm, .dataPlane, .fallback, .xdpInterface,
             .xdpMode, .xdpNextHop, .xdpRoutes, .xdpSlowPath, .workers, .receiveBuffer, .sendBuffer, .http,
             .httpTokenFile, .adminSocket, .otlpEndpoint, .otlpInterval, .logFormat, .watchConfig, .demo:
             false

@@ -19,7 +19,7 @@ final class PlaneCatalogue: Sendable {
     }
 
     private let settings: Settings
-    private let relayAddresses: [IPAddress]
+    private let served: Mutex<ServedAddresses>
     /// The program stays loaded once it is: the process may since have lost the right to load it.
     private let session = Mutex<XDPSession?>(nil)
     /// What userspace planes said when they were asked first.
@@ -27,10 +27,19 @@ final class PlaneCatalogue: Sendable {
     /// Held while it is loaded, so that it is loaded once; what runs is shown meanwhile.
     private let loading = Mutex(())
 
-    /// - Parameter relayAddresses: where relayed transport addresses are made.
-    init(_ settings: Settings, relayAddresses: [IPAddress]) {
+    /// - Parameter served: where the relay listens and relays at start.
+    init(_ settings: Settings, _ served: ServedAddresses) {
         self.settings = settings
-        self.relayAddresses = relayAddresses
+        self.served = Mutex(served)
+    }
+
+    /// The relay has these addresses by now.
+    func follow(_ now: ServedAddresses) {
+        // The session under the lock as well: of two changes the later one must reach it last.
+        served.withLock { served in
+            served = now
+            xdp?.follow(now.forXDP)
+        }
     }
 
     /// The XDP program, where it is loaded.
@@ -87,8 +96,10 @@ final class PlaneCatalogue: Sendable {
         try loading.withLock { _ throws(PlaneError) in
             if let session = xdp { return session }
             let loaded = try XDPSession(
-                settings.xdpOptions(relayAddresses: relayAddresses, isRequested: isRequested))
+                settings.xdpOptions(served.withLock { $0.forXDP }, isRequested: isRequested))
             session.withLock { $0 = loaded }
+            // They may have changed meanwhile.
+            served.withLock { loaded.follow($0.forXDP) }
             return loaded
         }
     }
@@ -158,17 +169,26 @@ final class PlaneCatalogue: Sendable {
 }
 
 extension Settings {
-    func xdpOptions(relayAddresses: [IPAddress], isRequested: Bool) -> XDPOptions {
+    func xdpOptions(_ addresses: XDPAddresses, isRequested: Bool) -> XDPOptions {
         var options = XDPOptions()
         options.interfaces = xdpInterfaces
         options.mode = xdpMode
         options.nextHop = xdpNextHop
         options.routes = xdpRoutes
-        options.addresses = listen.map(\.ip).filter { !$0.isUnspecifiedAddress } + relayAddresses
-        options.relayAddresses = relayAddresses
+        options.addresses = addresses.all
+        options.relayAddresses = addresses.relayAddresses
         options.relayPorts = relayPorts
         options.isRequested = isRequested
         return options
+    }
+}
+
+extension ServedAddresses {
+    /// As the XDP plane wants them.
+    var forXDP: XDPAddresses {
+        XDPAddresses(
+            listeners: (listeners + leavingListeners.keys).map(\.ip).filter { !$0.isUnspecifiedAddress },
+            relayAddresses: (relayAddresses + leavingRelayAddresses).map(\.address))
     }
 }
 

@@ -3,7 +3,8 @@ import RelayCore
 import RelayWorker
 import ServiceLifecycle
 
-/// Reads the options again when asked to, and applies what a reload can: to all workers, or not at all.
+/// Reads the options again when asked to, and applies what a reload can: to all workers, or not at all. What else changes
+/// addresses is done here too, so that there is one change at a time.
 struct Reloader: Service {
     let options: CommandLineOptions
     let started: LoadedSettings
@@ -12,24 +13,46 @@ struct Reloader: Service {
     let threshold: LogThreshold
     let manager: ServiceManager
     let logger: Logger
-    /// One element for each reload that is wanted.
-    let requests: AsyncStream<Void>
+    let orders: ReloadOrders
     /// Asks for a reload when a file changes; nothing where that is not wanted.
     let watch: ConfigWatch?
     let events: RelayEvents
 
+    /// How often what leaves is looked at.
+    private static let look = Duration.seconds(1)
+
     func run() async throws {
         var latest = started
-        for await _ in requests.cancelOnGracefulShutdown() {
-            manager.reloading()
-            latest = reload(latest)
-            watch?.follow(latest.paths)
-            manager.ready()
+        var isLookAwaited = false
+        for await _ in orders.calls.cancelOnGracefulShutdown() {
+            let waiting = orders.take()
+            if waiting.contains(.followHost) { server.addresses.followHost() }
+            if waiting.contains(.reload) {
+                manager.reloading()
+                latest = await reload(latest)
+                watch?.follow(latest.paths)
+                manager.ready()
+            }
+            if waiting.contains(.finishLeaving) {
+                isLookAwaited = false
+                await server.addresses.finishLeaving()
+            }
+            if server.addresses.isChanging, !isLookAwaited {
+                isLookAwaited = true
+                lookAgain()
+            }
+        }
+    }
+
+    private func lookAgain() {
+        Task { [orders] in
+            try await Task.sleep(for: Self.look)
+            orders.post(.finishLeaving)
         }
     }
 
     /// - Returns: what holds now: the new options, or the ones before if there is anything wrong with them.
-    private func reload(_ latest: LoadedSettings) -> LoadedSettings {
+    private func reload(_ latest: LoadedSettings) async -> LoadedSettings {
         let new = LoadedSettings(options)
         let merged = started.settings.reloading(new.settings)
         let problems = new.problems.isEmpty ? merged.contradictions() : new.problems
@@ -40,20 +63,24 @@ struct Reloader: Service {
             return latest
         }
         let changes = OptionChange.all(from: latest, startedAs: started, to: new)
+        let settings = demo?.apply(to: merged) ?? merged
+        do throws(AddressError) {
+            try await server.addresses.apply(settings)
+        } catch {
+            events.noteReload(.failure)
+            logger.error("configuration refused", metadata: ["reason": "\(error)"])
+            logger.error(
+                "configuration kept",
+                metadata: ["reason": "nothing was changed, what was opened is closed again; mend that, then reload"])
+            return latest
+        }
         events.noteReload(.success)
-        apply(demo?.apply(to: merged) ?? merged)
+        server.drain.reconfigure(settings)
         // Said if either the old level or the new one lets it through.
         threshold.level = min(threshold.level, merged.logLevel)
         report(changes)
         threshold.level = merged.logLevel
         return new
-    }
-
-    private func apply(_ settings: Settings) {
-        var configuration = server.configuration
-        settings.applyPolicy(to: &configuration)
-        for link in server.links { link.reconfigure(configuration) }
-        server.drain.reconfigure(settings)
     }
 
     private func report(_ changes: [OptionChange]) {

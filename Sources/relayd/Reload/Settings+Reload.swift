@@ -1,10 +1,23 @@
 import RelayCore
 import STUN
 
+extension Admission {
+    /// New allocations are sent to the alternate of their client's family.
+    static func redirect(to alternates: [TransportAddress]) -> Admission {
+        .redirect(ipv4: alternates.first { $0.family == .ipv4 }, ipv6: alternates.first { $0.family == .ipv6 })
+    }
+}
+
 extension Settings {
     /// What holds after a reload of `new`: its values of reloadable keys, and of all others the ones that run.
     func reloading(_ new: Settings) -> Settings {
         var merged = self
+        // A demo brings its own, and needs a restart: its options name none.
+        if !new.isDemo {
+            merged.listen = new.listen
+            merged.relayAddresses = new.relayAddresses
+            merged.externalAddresses = new.externalAddresses
+        }
         merged.users = new.users
         merged.authSecrets = new.authSecrets
         merged.peerProfile = new.peerProfile
@@ -22,17 +35,17 @@ extension Settings {
         return merged
     }
 
-    /// Sets what of a core's configuration is no socket.
+    /// Sets what of a core's configuration is no address.
     func applyPolicy(to configuration: inout Configuration) {
         configuration.users = users
         configuration.authSecrets = authSecrets
         configuration.peerPolicy = PeerPolicy(profile: peerProfile, allow: allowPeers, deny: denyPeers)
-        configuration.ownAddresses = HostAddresses.all() + externalAddresses
         configuration.allocationsPerUser = allocationsPerUser
         configuration.allocationsTotal = allocationsTotal
         configuration.permissionsPerAllocation = permissionsPerAllocation
         configuration.unauthenticatedRate = unauthenticatedRate
         configuration.channelNumbers = acceptsRFC5766ChannelNumbers ? .rfc5766 : .rfc8656
         configuration.nonceLifetimeSeconds = nonceLifetimeSeconds
+        configuration.leavingAdmission = .redirect(to: alternateServers)
     }
 }

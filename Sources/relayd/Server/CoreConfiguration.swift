@@ -1,21 +1,37 @@
 import RelayCore
+import RelayWorker
 import STUN
 
 extension Settings {
-    /// The core's configuration, once the relay addresses are known.
+    /// The core's configuration of a relay that starts.
     func coreConfiguration() throws(StartError) -> Configuration {
+        let host: [IPAddress]
+        do throws(PlaneError) {
+            host = try HostAddresses.all()
+        } catch {
+            throw StartError(error.description, .unavailable)
+        }
+        return try coreConfiguration(host: host, routed: HostAddresses.ofDefaultRoutes())
+    }
+
+    /// - Parameters:
+    ///   - host: the addresses of this host.
+    ///   - routed: its relay addresses where none are named.
+    func coreConfiguration(
+        host: [IPAddress], routed: @autoclosure () -> [IPAddress]
+    ) throws(StartError) -> Configuration {
         var configuration = Configuration()
         configuration.realm = realm
-        configuration.relayAddresses = try pairedRelayAddresses()
+        configuration.relayAddresses = try pairedRelayAddresses(relayAddresses.isEmpty ? routed() : relayAddresses)
         configuration.relayPorts = relayPorts
+        configuration.ownAddresses = host + externalAddresses
         applyPolicy(to: &configuration)
         return configuration
     }
 
     /// Relay addresses with their external ones: one external address goes with every relay address of its family,
     /// several go with them in order.
-    private func pairedRelayAddresses() throws(StartError) -> [RelayAddress] {
-        let addresses = relayAddresses.isEmpty ? HostAddresses.ofDefaultRoutes() : relayAddresses
+    private func pairedRelayAddresses(_ addresses: [IPAddress]) throws(StartError) -> [RelayAddress] {
         guard !addresses.isEmpty else {
             throw StartError(
                 "no relay address: this host has no default route to take one from. Name one with --relay-address ADDR.",

@@ -6,25 +6,26 @@ struct Demo {
     let username = "demo"
     let password: String
     static let port: UInt16 = 3478
+    /// Of loopback; a host without IPv6 has no ::1 to listen on.
+    private let addresses: [IPAddress]
 
     init() {
         var generator = SystemRandomNumberGenerator()
         let alphabet = Array("abcdefghijkmnpqrstuvwxyz23456789")
         password = String((0..<16).map { _ in alphabet.randomElement(using: &generator) ?? "x" })
+        let loopback = [IPAddress(v4: 0x7F00_0001), IPAddress(v6High: 0, low: 1)]
+        // Where the host does not tell its addresses, the start says so.
+        let own = (try? HostAddresses.all()) ?? loopback
+        addresses = loopback.filter { own.contains($0) }
     }
-
-    private var addresses: [IPAddress] { [IPAddress(v4: 0x7F00_0001), IPAddress(v6High: 0, low: 1)] }
 
     /// The settings of a demo; what concerns neither addresses nor credentials stays as asked for.
     func apply(to settings: Settings) -> Settings {
         var demo = settings
-        // A host without IPv6 has no ::1 to listen on.
-        let own = HostAddresses.all()
-        let usable = addresses.filter { own.contains($0) }
-        demo.listen = usable.map { TransportAddress($0, port: Self.port) }
-        demo.relayAddresses = usable
+        demo.listen = addresses.map { TransportAddress($0, port: Self.port) }
+        demo.relayAddresses = addresses
         demo.users = [StaticUser(name: username, password: password)]
-        demo.allowPeers = usable.map { CIDR(of: $0) }
+        demo.allowPeers = addresses.map { CIDR(of: $0) }
         // The client that Debian ships draws from the old range.
         demo.acceptsRFC5766ChannelNumbers = true
         return demo

@@ -39,7 +39,7 @@ final class Drain: Service {
     /// Begins; a second time is no other. Returns before the workers have heard of it.
     func begin() {
         guard !begun.exchange(true, ordering: .acquiringAndReleasing) else { return }
-        let admission = state.withLock { Self.admission($0.alternates) }
+        let admission = state.withLock { Admission.redirect(to: $0.alternates) }
         for link in links { link.drain(admission) }
         requester.yield()
         requester.finish()
@@ -49,7 +49,7 @@ final class Drain: Service {
     func reconfigure(_ settings: Settings) {
         let admission = state.withLock { state in
             state = State(alternates: settings.alternateServers, timeoutSeconds: settings.drainTimeoutSeconds)
-            return Self.admission(state.alternates)
+            return Admission.redirect(to: state.alternates)
         }
         if isDraining { for link in links { link.drain(admission) } }
     }
@@ -96,11 +96,6 @@ final class Drain: Service {
             "alternate": state.alternates.isEmpty
                 ? "none" : "\(state.alternates.map(\.description).joined(separator: ","))",
         ]
-    }
-
-    private static func admission(_ alternates: [TransportAddress]) -> Admission {
-        .redirect(
-            ipv4: alternates.first { $0.family == .ipv4 }, ipv6: alternates.first { $0.family == .ipv6 })
     }
 }
 

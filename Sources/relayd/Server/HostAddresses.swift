@@ -1,12 +1,18 @@
 import Glibc
+import RelayWorker
 import STUN
 
 /// The addresses of this host's interfaces, and the ones that its default routes start from.
 enum HostAddresses {
-    /// Every address of every interface that is up.
-    static func all() -> [IPAddress] {
+    /// Every address of every interface.
+    static func all() throws(PlaneError) -> [IPAddress] {
         var head: UnsafeMutablePointer<ifaddrs>?
-        guard getifaddrs(&head) == 0 else { return [] }
+        guard getifaddrs(&head) == 0 else {
+            throw PlaneError(
+                what: "cannot read the addresses of this host, which peers must not reach",
+                why: String(systemErrorNumber: errno),
+                mend: "Allow more open files (LimitNOFILE), and AF_NETLINK (systemd: RestrictAddressFamilies)")
+        }
         defer { freeifaddrs(head) }
         var addresses: [IPAddress] = []
         var next = head
@@ -17,6 +23,15 @@ enum HostAddresses {
             next = entry.pointee.ifa_next
         }
         return addresses
+    }
+
+    /// The same for a relay that runs: a family that has no default route at the moment keeps its former address while that
+    /// is still one of `host`.
+    static func ofDefaultRoutes(keeping former: [IPAddress], of host: [IPAddress]) -> [IPAddress] {
+        let found = ofDefaultRoutes()
+        return AddressFamily.allCases.compactMap { family in
+            found.first { $0.family == family } ?? former.first { $0.family == family && host.contains($0) }
+        }
     }
 
     /// The source address that the kernel would take towards the world, per family. Connecting a UDP socket sends

@@ -19,6 +19,7 @@ extension RelayServer {
         logger.info(
             "data plane chosen",
             metadata: ["plane": "\(planes.choice.chosen)", "does": "\(planes.choice.promise)"].merging(next) { $1 })
+        let configuration = addresses.configuration
         for relay in configuration.relayAddresses {
             let external = relay.external.map { ["external": "\($0)"] as Logger.Metadata } ?? [:]
             logger.info(

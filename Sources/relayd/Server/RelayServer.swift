@@ -12,7 +12,8 @@ final class RelayServer: Service {
     let planes: PlaneSupervisor
     /// How each worker is reached and what it shows.
     let links: [WorkerLink]
-    let configuration: Configuration
+    /// Where the relay listens and relays, and how that changes.
+    let addresses: AddressKeeper
     /// How the relay ends without cutting anybody off.
     let drain: Drain
     private let threads: [WorkerThread]
@@ -22,9 +23,10 @@ final class RelayServer: Service {
     /// Binds everything and starts the threads: when this returns, the relay answers.
     init(_ settings: Settings, logger: Logger) throws(StartError) {
         self.logger = logger
-        configuration = try settings.coreConfiguration()
+        let configuration = try settings.coreConfiguration()
         let count = settings.workers ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
-        let catalogue = PlaneCatalogue(settings, relayAddresses: configuration.relayAddresses.map(\.address))
+        let catalogue = PlaneCatalogue(
+            settings, ServedAddresses(listeners: settings.listen, relayAddresses: configuration.relayAddresses))
         do throws(PlaneError) {
             planes = try PlaneSupervisor(settings, catalogue, workers: count, logger: logger)
         } catch {
@@ -34,7 +36,11 @@ final class RelayServer: Service {
         _ = try? SystemSockets.raiseDescriptorLimit()
         let opener = SystemSockets(
             receiveBufferBytes: settings.receiveBufferBytes, sendBufferBytes: settings.sendBufferBytes)
-        try Self.checkAddresses(settings.listen, configuration.relayAddresses, opener)
+        do throws(SocketError) {
+            try opener.checkAddresses(settings.listen, configuration.relayAddresses)
+        } catch {
+            throw StartError(error.description, .unavailable)
+        }
 
         let crew = Crew(configuration, settings, count: count, opener: opener, logger: logger)
         let (events, reporter) = AsyncStream.makeStream(of: WorkerEvent.self)
@@ -68,6 +74,7 @@ final class RelayServer: Service {
         self.links = links
         self.threads = threads
         drain = Drain(links, settings, logger: logger)
+        addresses = AddressKeeper(configuration, settings, links, opener, crew.ledger, catalogue, logger: logger)
     }
 
     /// Waits for the end: a graceful shutdown, or a worker that no plane can carry any more.
@@ -102,18 +109,6 @@ final class RelayServer: Service {
 
     /// The XDP program, once it is loaded.
     var xdp: XDPSession? { planes.catalogue.xdp }
-
-    /// A port that another program has, and an address that is not ours, are found before anything is started.
-    private static func checkAddresses(
-        _ listeners: [TransportAddress], _ relays: [RelayAddress], _ opener: SystemSockets
-    ) throws(StartError) {
-        do throws(SocketError) {
-            for listener in listeners { try opener.checkListenerIsFree(at: listener) }
-            for relay in relays { opener.close(try opener.openRelay(at: TransportAddress(relay.address, port: 0))) }
-        } catch {
-            throw StartError(error.description, .unavailable)
-        }
-    }
 }
 
 /// What the workers of one relay share.
@@ -122,7 +117,7 @@ private struct Crew {
     let listeners: [TransportAddress]
     let opener: SystemSockets
     let count: Int
-    private let ledger: RelayLedger
+    let ledger: RelayLedger
     private let reserved: ReservedSockets
     private let notes: NoteLog
 
