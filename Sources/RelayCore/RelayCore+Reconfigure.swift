@@ -1,7 +1,7 @@
 import STUN
 
 extension RelayCore {
-    /// Takes over everything of `new` that is not a socket: users, secrets, quotas, peer rules, rates, the lifetime of
+    /// Takes over everything of `new` that is not a socket: users, secrets, quotas, peer rules, limits, the lifetime of
     /// nonces, channel numbers. Realm, relay addresses and ports stay as they were.
     ///
     /// Living allocations stay. Those of users and secrets that are gone cannot be refreshed any more (401), nor can
@@ -17,6 +17,7 @@ extension RelayCore {
         if new.unauthenticatedRate != old.unauthenticatedRate {
             unauthenticated = Self.unauthenticatedBuckets(configuration, seed: entropy.next())
         }
+        applyRates(replacing: old, into: &effects)
         if new.peerPolicy != old.peerPolicy || new.ownAddresses != old.ownAddresses {
             withdrawDeniedPermissions(into: &effects)
         }

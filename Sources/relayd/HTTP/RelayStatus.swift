@@ -11,6 +11,8 @@ struct RelayStatus: Codable, Sendable {
     let allocations: UInt64
     let permissions: UInt64
     let channels: UInt64
+    /// Workers that cannot keep up and do not answer clients without an allocation.
+    let shedding: UInt64
     let plane: PlaneStatus
     /// What each plane said of this host; `auto` asks XDP while the relay runs already.
     let candidates: [Candidate]
@@ -60,6 +62,7 @@ struct RelayStatus: Codable, Sendable {
         allocations = snapshots.reduce(0) { $0 + $1.core.allocations }
         permissions = snapshots.reduce(0) { $0 + $1.core.permissions }
         channels = snapshots.reduce(0) { $0 + $1.core.channels }
+        shedding = snapshots.reduce(0) { $0 + $1.core.isShedding }
         plane = PlaneStatus(now)
         candidates = server.planes.candidates.map { Candidate($0) }
         xdp = server.xdp.map { session in

@@ -83,7 +83,7 @@ final class Relay {
             core.anticipate(bytes.span.bytes, on: slot, from: source)
             switch core.classify(bytes.span.bytes, on: slot, from: source) {
             case .forward(let hop):
-                core.countForwarded(hop)
+                guard core.admit(hop, at: now) else { return lines.append("limited") }
                 lines.append(line(hop, bytes))
             case .control: core.receive(bytes.span.bytes, on: slot, from: source, at: moment, into: &effects)
             case .drop: lines.append("dropped")

@@ -106,6 +106,8 @@ func describe(_ note: Note) -> String {
     case .quotaReached(let client, let username, let quota): "note quota \(client) \(username) \(quota.rawValue)"
     case .portsExhausted(let family): "note exhausted \(family)"
     case .relayRefused(let address, let reason): "note refused \(address) \(reason)"
+    case .sheddingBegan: "note shedding"
+    case .sheddingEnded(let droppedDatagrams, let milliseconds): "note shed \(droppedDatagrams) in \(milliseconds)ms"
     }
 }
 

@@ -41,8 +41,7 @@ private func measureClassify(_ recorder: inout Recorder, sessions count: Int) {
         var session = 0
         for _ in 0..<operations {
             if case .forward(let hop) = fixture.core.classify(up[0], on: CoreFixture.listener, from: clients[session]) {
-                fixture.core.countForwarded(hop)
-                forwarded += 1
+                if fixture.core.admit(hop, at: fixture.moment.monotonic) { forwarded += 1 }
             }
             session = session + 1 == count ? 0 : session + 1
         }
@@ -51,8 +50,7 @@ private func measureClassify(_ recorder: inout Recorder, sessions count: Int) {
         var session = 0
         for _ in 0..<operations {
             if case .forward(let hop) = fixture.core.classify(down[0], on: relays[session], from: peers[session]) {
-                fixture.core.countForwarded(hop)
-                forwarded += 1
+                if fixture.core.admit(hop, at: fixture.moment.monotonic) { forwarded += 1 }
             }
             session = session + 1 == count ? 0 : session + 1
         }
