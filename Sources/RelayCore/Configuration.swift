@@ -23,8 +23,8 @@ public struct Configuration: Sendable {
     public var allocationsTotal = 0
     /// Living permissions of one allocation; 0: no limit.
     public var permissionsPerAllocation = 128
-    /// Channel bindings of one allocation, those in their cool-down included; 0: no limit.
-    public var channelsPerAllocation = 1024
+    /// Channel bindings of one allocation, those in their cool-down included; 0: no limit but the numbers.
+    public var channelsPerAllocation = 0
     /// New peers of one allocation, named by CreatePermission or ChannelBind.
     public var newPeerRate = PeerRate.none
     /// Relayed traffic of one allocation, each direction for itself.

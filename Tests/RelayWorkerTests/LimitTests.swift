@@ -61,12 +61,12 @@ import Testing
         /// When it began.
         private(set) var began: UInt64 = 0
 
-        /// - Parameter batchLimit: with a huge one no batch is ever half full, and a worker never sees that it is behind.
+        /// - Parameter batchLimit: what the worker is told; with a huge one no batch is half full, and it never sees that it is behind.
         init(batchLimit: Int) throws {
             var conditions = Conditions()
             conditions.nanosecondsPerArrival = 2_000
             conditions.nanosecondsPerAnswer = 200_000
-            conditions.batchLimit = batchLimit
+            conditions.declaredBatchLimit = batchLimit
             var configuration = SimulatedRelay.defaults
             configuration.unauthenticatedRate = 0
             rig = try Rig(conditions: conditions, configuration)

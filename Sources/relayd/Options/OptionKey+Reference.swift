@@ -49,7 +49,7 @@ extension OptionKey {
         case .allocationsTotal: "Living allocations of all users together; 0: no limit but the ports."
         case .permissionsPerAllocation: "Living permissions of one allocation; 0: no limit."
         case .channelsPerAllocation:
-            "Channel bindings of one allocation, those that lapsed less than 5 minutes ago included; 0: no limit."
+            "Channel bindings of one allocation, those that lapsed less than 5 minutes ago included; 0: no limit but the numbers."
         case .newPeerRate:
             "Peer addresses that one allocation may newly name, so many at once and a time; more get 508. 0: no limit."
         case .allocationRate:

@@ -43,7 +43,7 @@ struct Settings {
     var allocationsPerUser = 100
     var allocationsTotal = 0
     var permissionsPerAllocation = 128
-    var channelsPerAllocation = 1024
+    var channelsPerAllocation = 0
     var newPeerRate = PeerRate.none
     var allocationRate = RateLimit.none
     var userRate = RateLimit.none

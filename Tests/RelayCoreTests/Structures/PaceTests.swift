@@ -25,6 +25,11 @@ import Testing
             return ahead > burst + slack ? false : nil
         }
 
+        mutating func empty(to time: UInt64) {
+            self.time = UInt128(time) * bitsPerSecond
+            sinceFull = 1
+        }
+
         mutating func pass(_ byteCount: UInt64, at now: UInt64) {
             sinceFull = time <= UInt128(now) * bitsPerSecond ? 1 : sinceFull + 1
             time = next(byteCount, at: now)
@@ -42,9 +47,13 @@ import Testing
         var verdicts = (passed: 0, dropped: 0, open: 0)
         for step in 0..<20_000 {
             let byteCount = UInt64.random(in: 0...(step % 7 == 0 ? 65_507 : 1_400), using: &generator)
-            // About as fast as the limit; now and then a silence.
-            now += UInt64.random(in: 0...2, using: &generator) * (700 * 8_000_000_000 / bitsPerSecond)
+            // Somewhat faster than the limit; now and then a silence, or a bucket that is nearly empty.
+            now += UInt64.random(in: 0...2, using: &generator) * (5_000 * 8_000_000_000 / bitsPerSecond)
             if step % 1_000 == 0 { now += pace.burstNanoseconds * 2 }
+            if step % 1_000 == 500 {
+                time = now + pace.burstNanoseconds - 50_000 * 8_000_000_000 / bitsPerSecond
+                exact.empty(to: time)
+            }
             let next = pace.next(time, byteCount, at: now)
             let expected = exact.judges(byteCount, at: now)
             guard expected == nil || expected == (next != nil) else {

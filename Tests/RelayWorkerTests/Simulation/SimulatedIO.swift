@@ -75,7 +75,7 @@ struct SimulatedIO: DatagramIO, ~Copyable {
         return 0
     }
 
-    var batchLimit: Int { world.conditions.batchLimit }
+    var batchLimit: Int { world.conditions.declaredBatchLimit }
 
     /// A plane may have taken in whatever is in the sockets by then; this one always has.
     mutating func stopReceiving() {

@@ -25,6 +25,8 @@ struct Conditions {
     /// Datagrams that a socket of the relay takes between two flushes; what comes on top is dropped.
     var sendQueueLimit = 1000
     var batchLimit = 64
+    /// What the worker is told that the limit is: a worker whose batches are small for other reasons keeps up.
+    var declaredBatchLimit = 64
     /// How long the relay's processor has to do with a datagram that arrives, and with one of its own making.
     var nanosecondsPerArrival: UInt64 = 0
     var nanosecondsPerAnswer: UInt64 = 0
