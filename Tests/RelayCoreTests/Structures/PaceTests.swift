@@ -48,7 +48,7 @@ import Testing
         for step in 0..<20_000 {
             let byteCount = UInt64.random(in: 0...(step % 7 == 0 ? 65_507 : 1_400), using: &generator)
             // Somewhat faster than the limit; now and then a silence, or a bucket that is nearly empty.
-            now += UInt64.random(in: 0...2, using: &generator) * (5_000 * 8_000_000_000 / bitsPerSecond)
+            now += UInt64.random(in: 0...2, using: &generator) * (3_000 * 8_000_000_000 / bitsPerSecond)
             if step % 1_000 == 0 { now += pace.burstNanoseconds * 2 }
             if step % 1_000 == 500 {
                 time = now + pace.burstNanoseconds - 50_000 * 8_000_000_000 / bitsPerSecond
