@@ -126,7 +126,8 @@ enum OptionKey: String, CaseIterable, Sendable {
         case .allocationsPerUser: "100"
         case .allocationsTotal: "0"
         case .permissionsPerAllocation: "128"
-        case .channelsPerAllocation, .newPeerRate, .allocationRate, .allocationPacketRate, .userRate, .userPacketRate: "0"
+        case .channelsPerAllocation, .newPeerRate, .allocationRate, .allocationPacketRate, .userRate, .userPacketRate:
+            "0"
         case .unauthenticatedRate: "500"
         case .nonceLifetime: "10m"
         case .rfc5766ChannelNumbers, .fallback, .demo: "false"
