@@ -5,6 +5,8 @@ public import RelayCore
 public import RelayWorker
 
 extension IOUringIO {
+    public var batchLimit: Int { Presentation.capacity }
+
     public mutating func receive(until deadline: Instant?) throws(PlaneError) -> Int {
         submit()
         if let failure { throw PlaneError(failure) }

@@ -11,6 +11,8 @@ extension SocketIO {
     /// Buffers of a turn that one relay socket may fill while others wait.
     private static var relayShare: Int { 16 }
 
+    public var batchLimit: Int { Presentation.capacity }
+
     public mutating func receive(until deadline: Instant?) throws(PlaneError) -> Int {
         submit()
         let waiting = batch.present(in: &base.presentation)

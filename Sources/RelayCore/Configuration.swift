@@ -23,6 +23,14 @@ public struct Configuration: Sendable {
     public var allocationsTotal = 0
     /// Living permissions of one allocation; 0: no limit.
     public var permissionsPerAllocation = 128
+    /// Channel bindings of one allocation, those in their cool-down included; 0: no limit but the numbers.
+    public var channelsPerAllocation = 0
+    /// New peers of one allocation, named by CreatePermission or ChannelBind.
+    public var newPeerRate = PeerRate.none
+    /// Relayed traffic of one allocation, each direction for itself.
+    public var allocationRate = RateLimit.none
+    /// Relayed traffic of one user, all of their allocations together, each direction for itself.
+    public var userRate = RateLimit.none
     /// Living allocations of one worker; 0: no limit but the ports.
     public var allocationsPerWorker = 0
     /// Answers a second to one source (/32, /64) that showed no valid credentials; 0: no limit.

@@ -48,6 +48,10 @@ public enum DropReason: Int, Sendable, CaseIterable {
     case unanswerable
     /// A request whose twin is still being answered.
     case inProgress
+    /// A payload that was faster than its allocation or its user may be.
+    case overLimit
+    /// From somebody without an allocation, while the worker was behind.
+    case shed
 }
 
 /// What one core counted since it was made: totals and gauges, plain integers, written by one thread.
@@ -56,7 +60,8 @@ public struct Counters: Sendable, BitwiseCopyable {
 
     // 7 methods x 16 outcomes; the initialiser checks that the shape still fits.
     private var requests: InlineArray<112, UInt64> = .init(repeating: 0)
-    private var drops: InlineArray<9, UInt64> = .init(repeating: 0)
+    private var drops: InlineArray<11, UInt64> = .init(repeating: 0)
+    private var quotas: InlineArray<5, UInt64> = .init(repeating: 0)
     /// Payloads relayed by channel data.
     public var channelTraffic = AllocationTraffic()
     /// Payloads relayed by Send and Data indications.
@@ -69,9 +74,13 @@ public struct Counters: Sendable, BitwiseCopyable {
     public var permissions: UInt64 = 0
     /// Channel bindings that forward now.
     public var channels: UInt64 = 0
+    /// 1 while whoever has no allocation is not answered.
+    public var isShedding: UInt64 = 0
 
     public init() {
-        precondition(Self.cells == 112 && DropReason.allCases.count == 9, "the tables' shapes are out of date")
+        precondition(
+            Self.cells == 112 && DropReason.allCases.count == 11 && Quota.allCases.count == 5,
+            "the tables' shapes are out of date")
     }
 
     /// How many requests of this kind ended so.
@@ -85,6 +94,11 @@ public struct Counters: Sendable, BitwiseCopyable {
     mutating func count(_ method: CountedMethod, _ outcome: Outcome) {
         requests[method.rawValue &* 16 &+ outcome.rawValue] &+= 1
     }
+
+    /// How many requests were refused for this quota.
+    public subscript(quota: Quota) -> UInt64 { quotas[quota.index] }
+
+    mutating func count(_ quota: Quota) { quotas[quota.index] &+= 1 }
 
     mutating func count(_ reason: DropReason) { drops[reason.rawValue] &+= 1 }
 }

@@ -10,6 +10,10 @@ public enum Note: Sendable, Hashable {
     case portsExhausted(family: AddressFamily)
     /// A relay socket could not be bound.
     case relayRefused(TransportAddress, reason: String)
+    /// A worker cannot keep up, and drops what comes from clients without an allocation.
+    case sheddingBegan
+    /// It has kept up for a while again.
+    case sheddingEnded(droppedDatagrams: UInt64, milliseconds: UInt64)
 }
 
 /// Who an allocation belongs to and what it holds.
@@ -62,8 +66,20 @@ public struct AllocationTraffic: Sendable, Hashable, BitwiseCopyable {
 }
 
 /// The quota that a 486 or 508 was given for.
-public enum Quota: String, Sendable, Hashable {
+public enum Quota: String, Sendable, Hashable, CaseIterable {
     case allocationsPerUser = "allocations-per-user"
     case allocationsTotal = "allocations-total"
     case permissionsPerAllocation = "permissions-per-allocation"
+    case channelsPerAllocation = "channels-per-allocation"
+    case newPeerRate = "new-peer-rate"
+
+    var index: Int {
+        switch self {
+        case .allocationsPerUser: 0
+        case .allocationsTotal: 1
+        case .permissionsPerAllocation: 2
+        case .channelsPerAllocation: 3
+        case .newPeerRate: 4
+        }
+    }
 }

@@ -13,8 +13,8 @@ extension RelayCore {
         }
     }
 
-    /// Decides what becomes of one datagram: no effects, no allocation. Counts what it drops; what it lets through is
-    /// counted by ``countForwarded(_:)``.
+    /// Decides what becomes of one datagram: no effects, no allocation. Counts what it drops; what it lets through has
+    /// still to pass ``admit(_:at:)``, which counts it.
     ///
     /// - Parameters:
     ///   - datagram: the UDP payload.
@@ -29,8 +29,9 @@ extension RelayCore {
         }
     }
 
-    /// Counts a datagram that is forwarded as `hop` says: to be called once for each.
-    public mutating func countForwarded(_ hop: Hop) {
+    /// Counts a datagram that is forwarded as `hop` says.
+    @inline(__always)
+    mutating func countForwarded(_ hop: Hop) {
         let byteCount = Int(hop.payloadByteCount)
         switch hop.framing {
         case .unwrap:
@@ -48,14 +49,15 @@ extension RelayCore {
     ) -> Verdict {
         guard let header = ChannelData.parse(datagram) else {
             guard client.port != 0 else { return drop(.unanswerable) }
-            return Message.looksLikeSTUN(datagram) ? .control : drop(.malformed)
+            guard Message.looksLikeSTUN(datagram) else { return drop(.malformed) }
+            return isShedding && isShed(datagram, on: slot, from: client) ? drop(.shed) : .control
         }
         guard let index = outbound.find(ChannelKey(client: client, listener: slot, channel: header.channel)) else {
             return drop(.unboundChannel)
         }
         let entry = outbound[index]
         guard entry.isActive else { return drop(.noPermission) }
-        traffic.prefetch(entry.route)
+        anticipateCounting(entry.route)
         return .forward(
             Hop(
                 egress: entry.relay, destination: entry.peer, framing: .unwrap,
@@ -73,11 +75,18 @@ extension RelayCore {
         let payloadByteCount = datagram.byteCount
         // A channel header says the length in 16 bits, and IPv4 carries 65,507 bytes of it at most.
         guard payloadByteCount <= 65_503 else { return drop(.malformed) }
-        traffic.prefetch(entry.route)
+        anticipateCounting(entry.route)
         return .forward(
             Hop(
                 egress: entry.listener, destination: entry.client, framing: .wrap(entry.number),
                 payloadByteCount: UInt16(payloadByteCount), route: entry.route))
+    }
+
+    /// Asks the memory for what ``admit(_:at:)`` will write.
+    @inline(__always)
+    private func anticipateCounting(_ route: RouteID) {
+        traffic.prefetch(route)
+        if isMetered { meters.prefetch(route) }
     }
 
     private mutating func drop(_ reason: DropReason) -> Verdict {

@@ -19,21 +19,26 @@ extension RelayCore {
         else { return nil }
         return Route(
             id: RouteID(index: channel), client: allocation.client, server: allocation.server, channel: binding.number,
-            relay: relay.address, peer: binding.peer, until: min(binding.expires, permissions[permission].expires))
+            relay: relay.address, peer: binding.peer, until: min(binding.expires, permissions[permission].expires),
+            meters: routeMeters(of: binding.allocation))
     }
 
-    /// Adds what a plane forwarded by itself.
+    /// Adds what a plane forwarded by itself, to the meters too.
     /// - Returns: the traffic of a route whose allocation ended with it: it belongs to the note about that end.
-    public mutating func credit(_ route: RouteID, _ carried: AllocationTraffic) -> AllocationTraffic? {
+    public mutating func credit(
+        _ route: RouteID, _ carried: AllocationTraffic, at now: Instant
+    ) -> AllocationTraffic? {
         counters.channelTraffic.add(carried)
         guard let allocation = removedRoutes.removeValue(forKey: route) else {
             guard channels.isUsed(route.index) else { return nil }
             traffic[route].add(carried)
+            charge(carried, to: channels[route.index].allocation, at: now)
             self.carried[channels[route.index].allocation, default: SessionTraffic()].add(carried, by: offloader)
             return nil
         }
         guard allocations.isLive(allocation) else { return carried }
         allocations[allocation.index].traffic.add(carried)
+        charge(carried, to: allocation.index, at: now)
         self.carried[allocation.index, default: SessionTraffic()].add(carried, by: offloader)
         return nil
     }

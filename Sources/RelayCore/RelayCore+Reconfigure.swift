@@ -17,6 +17,7 @@ extension RelayCore {
         if new.unauthenticatedRate != old.unauthenticatedRate {
             unauthenticated = Self.unauthenticatedBuckets(configuration, seed: entropy.next())
         }
+        applyRates(replacing: old, into: &effects)
         if new.peerPolicy != old.peerPolicy || new.ownAddresses != old.ownAddresses {
             withdrawDeniedPermissions(into: &effects)
         }

@@ -21,6 +21,16 @@ public struct RelayCore: ~Copyable {
     var channels = Pool<Channel>()
     /// What each channel carried, by its index in ``channels``: written per packet, so apart from the rest.
     var traffic = TrafficTable()
+    /// What the limits on traffic count, and the limits as the meters need them.
+    var meters = MeterTable()
+    var allocationPaces: Paces
+    var userPaces: Paces
+    /// There is a limit; nothing is counted without one.
+    var isMetered: Bool
+    /// How many allocations were given a meter so far.
+    var meterCount: UInt64 = 0
+    /// Whoever has no allocation is not answered now; see ``shed(_:)``.
+    var isShedding = false
     /// The allocations of routes that the last call ended: a plane tells afterwards what those carried.
     var removedRoutes: [RouteID: PoolHandle] = [:]
     /// The siblings that this core reserved and that nobody claimed yet.
@@ -66,6 +76,9 @@ public struct RelayCore: ~Copyable {
         var source = EntropySource(entropy)
         authenticator = Authenticator(configuration, at: moment, entropy: &source)
         unauthenticated = Self.unauthenticatedBuckets(configuration, seed: source.next())
+        allocationPaces = Paces(configuration.allocationRate)
+        userPaces = Paces(configuration.userRate)
+        isMetered = !allocationPaces.isNone || !userPaces.isNone
         clients = FlatTable(minimumCapacity: 64, seed: source.next())
         outbound = FlatTable(minimumCapacity: 64, seed: source.next())
         inbound = FlatTable(minimumCapacity: 64, seed: source.next())
@@ -92,7 +105,7 @@ public struct RelayCore: ~Copyable {
         case .listener:
             receiveFromClient(datagram, on: slot, from: source, at: moment, into: &effects)
         case .relay(let allocation, let family):
-            indicateData(datagram, from: source, to: allocation, family, into: &effects)
+            indicateData(datagram, from: source, to: allocation, family, at: moment.monotonic, into: &effects)
         case .unused:
             counters.count(.noAllocation)
         }

@@ -1,7 +1,7 @@
 public import STUN
 import Synchronization
 
-/// What is truly one for all workers: quotas per user, reserved siblings, relayed ports in use.
+/// What is truly one for all workers: quotas and meters of users, reserved siblings, relayed ports in use.
 ///
 /// Touched on the control path only. Which ports are in use each core sees without a lock, through its own
 /// ``RelayedPorts``.
@@ -13,11 +13,45 @@ public final class RelayLedger: Sendable {
         let expires: Instant
     }
 
+    /// A user with living allocations, or with traffic that still counts.
+    private struct User {
+        var allocations = 0
+        let meter: UserMeter
+    }
+
     private struct State {
-        var allocationsByUser: [String: Int] = [:]
+        var users: [String: User] = [:]
+        /// Users without an allocation, in the order in which they lost their last one. A name may stand here twice, or
+        /// belong to somebody who has come back.
+        var idle = IdleQueue()
+        var meterCount: UInt64 = 0
         var allocations = 0
         var reservations: [UInt64: Reservation] = [:]
+
+        mutating func join(_ user: String) -> UserMeter {
+            if let meter = users[user]?.meter {
+                users[user]?.allocations += 1
+                return meter
+            }
+            meterCount += 1
+            // An allocation's number never has this bit.
+            let meter = UserMeter(id: MeterID(rawValue: 1 << 63 | meterCount))
+            users[user] = User(allocations: 1, meter: meter)
+            return meter
+        }
+
+        /// Forgets users whose traffic does not count any more. Two a call: no more than one is added between.
+        mutating func forgetIdle(at now: Instant) {
+            for _ in 0..<2 {
+                guard let name = idle.popFirst() else { return }
+                guard let user = users[name], user.allocations == 0 else { continue }
+                if user.meter.isFull(at: now) { users[name] = nil } else { idle.append(name) }
+            }
+        }
     }
+
+    /// How many users are known, those among them that wait to be forgotten.
+    var userCount: Int { state.withLock { $0.users.count } }
 
     private let state = Mutex(State())
     private let relayed = Mutex(RelayedPorts())
@@ -25,26 +59,34 @@ public final class RelayLedger: Sendable {
     /// - Parameter relayAddresses: those of the configuration that the relay starts with.
     public init(relayAddresses: [RelayAddress]) { _ = relayedPorts(on: relayAddresses) }
 
+    /// What became of a wish for one more allocation.
+    enum Admittance {
+        /// It is counted; the buckets are good until it is dismissed.
+        case admitted(UserBuckets)
+        case refused(Quota)
+    }
+
     /// Counts one more allocation of a user, unless `limit` of the user or `total` of all is reached (0: none).
-    /// - Returns: the quota that was reached; nothing if the allocation was counted.
-    func admit(user: String, limit: Int, total: Int) -> Quota? {
+    func admit(user: String, limit: Int, total: Int, at now: Instant) -> Admittance {
         state.withLock { state in
-            let count = state.allocationsByUser[user, default: 0]
-            guard limit == 0 || count < limit else { return .allocationsPerUser }
-            guard total == 0 || state.allocations < total else { return .allocationsTotal }
-            state.allocationsByUser[user] = count + 1
+            let count = state.users[user]?.allocations ?? 0
+            guard limit == 0 || count < limit else { return .refused(.allocationsPerUser) }
+            guard total == 0 || state.allocations < total else { return .refused(.allocationsTotal) }
+            state.forgetIdle(at: now)
             state.allocations += 1
-            return nil
+            return .admitted(state.join(user).buckets)
         }
     }
 
     /// Counts one allocation of a user less.
     func dismiss(user: String) {
         state.withLock { state in
-            let count = state.allocationsByUser[user, default: 0]
-            precondition(count > 0, "an allocation ended that was never admitted")
-            state.allocationsByUser[user] = count == 1 ? nil : count - 1
+            guard let count = state.users[user]?.allocations, count > 0 else {
+                preconditionFailure("an allocation ended that was never admitted")
+            }
+            state.users[user]?.allocations = count - 1
             state.allocations -= 1
+            if count == 1 { state.idle.append(user) }
         }
     }
 
@@ -97,6 +139,23 @@ struct RelayedPorts: Sendable {
     func contains(_ address: TransportAddress) -> Bool { ports[address.ip]?.contains(address.port) ?? false }
 
     func mark(_ address: TransportAddress, _ isInUse: Bool) { ports[address.ip]?.set(address.port, isInUse) }
+}
+
+/// Names, first in, first out.
+private struct IdleQueue {
+    private var incoming: [String] = []
+    /// The first one is the last.
+    private var outgoing: [String] = []
+
+    mutating func append(_ name: String) { incoming.append(name) }
+
+    mutating func popFirst() -> String? {
+        if outgoing.isEmpty {
+            outgoing = incoming.reversed()
+            incoming.removeAll()
+        }
+        return outgoing.popLast()
+    }
 }
 
 /// A set of ports that any worker reads without a lock: 8 KiB.

@@ -3,7 +3,7 @@ public import STUN
 /// What the core decides for one datagram, without an effect and without an allocation.
 @frozen
 public enum Verdict: Sendable, BitwiseCopyable {
-    /// Relay it now, as the hop says.
+    /// It has a route: relay it as the hop says, if ``RelayCore/admit(_:at:)`` lets it leave.
     case forward(Hop)
     /// Hand it to ``RelayCore/receive(_:on:from:at:into:)``.
     case control

@@ -57,6 +57,10 @@ public protocol DatagramIO: ~Copyable {
     /// - Returns: how many datagrams stand at the indices `0..<n`. Zero after a wake-up or at the deadline.
     mutating func receive(until deadline: Instant?) throws(PlaneError) -> Int
 
+    /// The most datagrams that one `receive` returns. A worker whose batches are half full or more, turn after turn, cannot
+    /// keep up.
+    var batchLimit: Int { get }
+
     /// Takes nothing more from the sockets, for good: the plane is about to be left. What it took before comes by
     /// `receive`, which does not wait any more and returns zero when all of it has been presented.
     mutating func stopReceiving()

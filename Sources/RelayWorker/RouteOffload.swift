@@ -85,7 +85,7 @@ extension Worker {
     private mutating func credit(_ usages: [RouteUsage]) {
         for usage in usages {
             offloaded.add(usage.traffic)
-            guard let late = core.credit(usage.id, usage.traffic) else { continue }
+            guard let late = core.credit(usage.id, usage.traffic, at: turnBegan) else { continue }
             lateTraffic.add(late)
         }
     }

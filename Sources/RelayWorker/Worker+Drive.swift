@@ -22,7 +22,11 @@ extension Worker {
         while true {
             let count = try io.receive(until: nextDeadline)
             let moment = io.now()
-            relayBatch(of: count, through: &io)
+            turnBegan = moment.monotonic
+            if backlog.isConcerned(by: count, of: io.batchLimit) {
+                noteBatch(count, of: io.batchLimit, at: moment.monotonic)
+            }
+            relayBatch(of: count, through: &io, at: moment.monotonic)
             if controls.count > 0 { answer(through: &io, at: moment) }
             for _ in 0..<Self.reportsPerTurn {
                 guard let report = io.nextReport() else { break }
@@ -61,7 +65,7 @@ extension Worker {
         io.stopReceiving()
         // A plane that fails now has lost the rest; the next one goes on all the same.
         while let count = try? io.receive(until: Instant(nanoseconds: 0)), count > 0 {
-            relayBatch(of: count, through: &io)
+            relayBatch(of: count, through: &io, at: io.now().monotonic)
             if controls.count > 0 { answer(through: &io, at: io.now()) }
             try? io.flush()
             recycleSlots()
@@ -71,17 +75,22 @@ extension Worker {
 
     /// Forwards what has a route, puts aside what is for the core, forgets the rest.
     ///
+    /// What has a route still has to keep to the limits of its session.
+    ///
     /// In three passes, each of which asks the memory for what the next one reads: with thousands of sessions every
     /// datagram meets cold cache lines, and so the batch waits for all of them at once.
     @inlinable @inline(__always)
-    mutating func relayBatch<IO: DatagramIO & ~Copyable>(of count: Int, through io: inout IO) {
+    mutating func relayBatch<IO: DatagramIO & ~Copyable>(of count: Int, through io: inout IO, at now: Instant) {
         for index in 0..<count { locate(index, through: &io) }
         for index in 0..<count { decide(index, through: &io) }
         places.removeAll()
         for position in 0..<departures.count {
             let departure = departures[position]
-            core.countForwarded(departure.hop)
-            io.forward(departure.index, departure.hop)
+            if core.admit(departure.hop, at: now) {
+                io.forward(departure.index, departure.hop)
+            } else {
+                io.release(departure.index)
+            }
         }
         departures.removeAll()
     }
@@ -137,6 +146,7 @@ extension Worker {
     var nextDeadline: Instant? {
         var next = core.deadline
         if let publishesAt { next = min(next ?? publishesAt, publishesAt) }
+        if let deadline = backlog.deadline { next = min(next ?? deadline, deadline) }
         if let usageDueAt { next = min(next ?? usageDueAt, usageDueAt) }
         return next
     }

@@ -25,6 +25,11 @@ public struct Worker: ~Copyable, @unchecked Sendable {
     /// What routes carried whose allocation ended with them, until its note is told.
     var lateTraffic = AllocationTraffic()
     @usableFromInline var turns = TurnTimes()
+    /// Whether the worker keeps up, and what it had dropped when it last did.
+    @usableFromInline var backlog = Backlog()
+    var shedBefore: UInt64 = 0
+    /// When the present turn began.
+    @usableFromInline var turnBegan = Instant(nanoseconds: 0)
     @usableFromInline let link: WorkerLink
     /// Called once in the life of each plane, when it watches every socket.
     var onStart: (() -> Void)?

@@ -30,6 +30,12 @@ public struct Message: ~Escapable {
         bytes.byteCount >= headerByteCount && bytes.byte(at: 0) & 0xC0 == 0 && bytes.uint32(at: 4) == magicCookie
     }
 
+    /// Whether a message that ``looksLikeSTUN(_:)`` is a request of this method, by its first two bytes.
+    @inlinable
+    public static func isRequest(_ bytes: RawSpan, of method: Method) -> Bool {
+        bytes.uint16(at: 0) == MessageType(.request, method).rawValue
+    }
+
     /// A view of `bytes`, which must hold one message and nothing else.
     ///
     /// Checks the header and that every attribute, with its padding, ends inside the message; values are checked

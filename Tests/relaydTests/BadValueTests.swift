@@ -15,6 +15,18 @@ struct BadValueTests {
         (.permissionsPerAllocation, ["-1", "0x10"]),
         (.unauthenticatedRate, ["-500"]),
         (.allocationsTotal, ["-1", "1k"]),
+        (.channelsPerAllocation, ["-1", "1000001"]),
+        (.newPeerRate, ["60", "0/s", "1000001/h", "60/minute", "/s", "1.5/s", "-1/s", "60/min/s", ""]),
+        (
+            .allocationRate,
+            [
+                "7", "-1", "101Gbit", "2MB", "2mbit", "1.5", "1.5bit", "1.2345kbit", ".5Mbit", "1.Mbit", "Mbit",
+                "2 Mbit", "",
+            ]
+        ),
+        (.userRate, ["100000000001", "18446744073709551616kbit", "1.2.3Mbit", "2Mbit/min"]),
+        (.allocationPacketRate, ["-1", "5k", "100000001", "100/s"]),
+        (.userPacketRate, ["many"]),
         (.nonceLifetime, ["0", "59", "28801", "9h", "+90", "1.5m", "10 m", "m", "18446744073709551615h"]),
         (.rfc5766ChannelNumbers, ["maybe", "TRUE "]),
         (.dataPlane, ["ebpf", "iouring", "SOCKET"]),

@@ -11,7 +11,9 @@ struct CoreConfigurationTests {
         let flags = """
             --realm example.org --user alice:secret:with:colons --auth-secret first --auth-secret second \
             --relay-address 192.0.2.1 --relay-ports 50000-50999 --allocations-per-user 7 \
-            --permissions-per-allocation 8 --unauthenticated-rate 9 --nonce-lifetime 61 --rfc5766-channel-numbers
+            --permissions-per-allocation 8 --channels-per-allocation 10 --new-peer-rate 60/min \
+            --allocation-rate 1.5Mbit --allocation-packet-rate 300 --user-rate 1Gbit/s --user-packet-rate 400 \
+            --unauthenticated-rate 9 --nonce-lifetime 61 --rfc5766-channel-numbers
             """
         let core = try Reading(flags.split(separator: " ").map(String.init)).settings.coreConfiguration()
         #expect(core.realm == "example.org")
@@ -21,6 +23,10 @@ struct CoreConfigurationTests {
         #expect(core.relayPorts == 50000...50999)
         #expect(core.allocationsPerUser == 7)
         #expect(core.permissionsPerAllocation == 8)
+        #expect(core.channelsPerAllocation == 10)
+        #expect(core.newPeerRate == PeerRate(count: 60, seconds: 60))
+        #expect(core.allocationRate == RateLimit(bitsPerSecond: 1_500_000, packetsPerSecond: 300))
+        #expect(core.userRate == RateLimit(bitsPerSecond: 1_000_000_000, packetsPerSecond: 400))
         #expect(core.unauthenticatedRate == 9)
         #expect(core.nonceLifetimeSeconds == 61)
         #expect(core.channelNumbers == .rfc5766)
@@ -34,9 +40,31 @@ struct CoreConfigurationTests {
         #expect(core.relayPorts == plain.relayPorts)
         #expect(core.allocationsPerUser == plain.allocationsPerUser)
         #expect(core.permissionsPerAllocation == plain.permissionsPerAllocation)
+        #expect(core.channelsPerAllocation == plain.channelsPerAllocation)
+        #expect(core.newPeerRate == .none && plain.newPeerRate == .none)
+        #expect(core.allocationRate == .none && core.userRate == .none)
         #expect(core.unauthenticatedRate == plain.unauthenticatedRate)
         #expect(core.nonceLifetimeSeconds == plain.nonceLifetimeSeconds)
         #expect(core.channelNumbers == .rfc8656)
+    }
+
+    @Test(
+        "Rates are read to the bit",
+        arguments: [
+            ("0", 0), ("8", 8), ("64000bit", 64_000), ("800kbit", 800_000), ("1.001kbit", 1_001), ("2Mbit", 2_000_000),
+            ("0.5Mbit/s", 500_000), ("1.000001Mbit", 1_000_001), ("1.5Gbit", 1_500_000_000),
+            ("100Gbit", 100_000_000_000),
+        ])
+    func rates(text: String, bitsPerSecond: UInt64) throws {
+        let settings = try Reading(.credentials + ["--user-rate", text]).settings
+        #expect(settings.userRate == RateLimit(bitsPerSecond: bitsPerSecond))
+    }
+
+    @Test("Rates of new peers", arguments: [("5/s", 5, 1), ("60/min", 60, 60), ("1000000/h", 1_000_000, 3600)])
+    func peerRates(text: String, count: UInt32, seconds: UInt32) throws {
+        let settings = try Reading(.credentials + ["--new-peer-rate", text]).settings
+        #expect(settings.newPeerRate == PeerRate(count: count, seconds: seconds))
+        #expect(try Reading(.credentials + ["--new-peer-rate", "0"]).settings.newPeerRate == .none)
     }
 
     @Test("The policy is made of profile and lists")

@@ -10,6 +10,7 @@ struct MetricsTests {
         var core = Counters()
         core.allocations = 2
         core.channels = 3
+        core.isShedding = 1
         core.channelTraffic.packetsToPeers = 10
         core.channelTraffic.bytesToClient = 4321
         var plane = PlaneCounters()
@@ -79,6 +80,18 @@ struct MetricsTests {
         let rows = page().matches(of: /\nrelayd_dropped_datagrams_total\{reason="([a-z_]+)"\} 0/).map { String($0.1) }
         #expect(Set(rows).count == DropReason.allCases.count)
         #expect(rows.contains("no_permission"))
+    }
+
+    @Test("Every quota has a row from the start, and every worker says whether it sheds")
+    func quotas() {
+        let rows = page().matches(of: /\nrelayd_quota_refusals_total\{quota="([a-z_]+)"\} 0/).map { String($0.1) }
+        #expect(
+            Set(rows) == [
+                "allocations_per_user", "allocations_total", "permissions_per_allocation", "channels_per_allocation",
+                "new_peer_rate",
+            ])
+        #expect(page().contains("\nrelayd_worker_shedding{worker=\"1\"} 1\n"))
+        #expect(page().contains("\nrelayd_dropped_datagrams_total{reason=\"over_limit\"} 0\n"))
     }
 
     @Test("No label names a user or an address")

@@ -71,6 +71,23 @@ struct MigrationTests {
         }
     }
 
+    @Test("Rates in bytes become bits, and a capacity that is shared out becomes a number of sessions")
+    func rates() throws {
+        let both = try settings("user=a:b\nmax-bps=250000\nbps-capacity=10000001\ntotal-quota=100\n")
+        #expect(both.allocationRate == RateLimit(bitsPerSecond: 2_000_000))
+        // 40 whole ones, and one with the byte that is left.
+        #expect(both.allocationsTotal == 41)
+        let text = migrate("user=a:b\nmax-bps=250000\nbps-capacity=10000001\ntotal-quota=100\n").text
+        #expect(text.contains("# bps-capacity, as sessions of max-bps\nallocations-total: 41\n"))
+        #expect(text.contains("# max-bps, in bits instead of bytes a second\nallocation-rate: 2000000\n"))
+        #expect(try settings("user=a:b\nmax-bps=250000\nbps-capacity=99999999\ntotal-quota=9\n").allocationsTotal == 9)
+        let alone = try settings("user=a:b\nbps-capacity=1000000\n")
+        #expect(alone.allocationRate == .none && alone.allocationsTotal == 0)
+        #expect(migrate("user=a:b\nbps-capacity=1000000\n").notes.contains { $0.hasPrefix("bps-capacity: without") })
+        let none = migrate("user=a:b\nmax-bps=0\nbps-capacity=0\n")
+        #expect(!none.text.contains("bps"))
+    }
+
     @Test("Passwords, keys in place of them, two families and several addresses")
     func homeFile() throws {
         let text = """

@@ -122,7 +122,11 @@ extension OptionKey {
         case .authSecretFile, .httpTokenFile: "/nonexistent"
         case .peerProfile: "private-network"
         case .allowPeer, .denyPeer: "10.0.0.0/8"
-        case .allocationsPerUser, .allocationsTotal, .permissionsPerAllocation, .unauthenticatedRate: "60"
+        case .allocationsPerUser, .allocationsTotal, .permissionsPerAllocation, .channelsPerAllocation,
+            .allocationPacketRate, .userPacketRate, .unauthenticatedRate:
+            "60"
+        case .newPeerRate: "60/min"
+        case .allocationRate, .userRate: "1.5Mbit"
         case .nonceLifetime, .drainTimeout: "90s"
         case .watchConfig: "false"
         case .alternateServer: "192.0.2.2:3478"

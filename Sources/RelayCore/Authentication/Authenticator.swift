@@ -80,6 +80,11 @@ struct Authenticator {
         return .refused(.unauthenticated)
     }
 
+    /// Whether a nonce was minted for this client and is still good.
+    func accepts(nonce: RawSpan, from client: TransportAddress, at moment: Moment) -> Bool {
+        nonces.judge(nonce, from: client, at: moment.monotonic.seconds) == .good
+    }
+
     /// Appends REALM, NONCE and PASSWORD-ALGORITHMS.
     mutating func appendChallenge(
         for client: TransportAddress, at moment: Moment, entropy: inout EntropySource, to writer: inout MessageWriter

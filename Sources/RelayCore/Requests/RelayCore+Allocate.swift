@@ -22,8 +22,8 @@ extension RelayCore {
         guard let family = supported(wish) else {
             return refuse(exchange, .addressFamilyNotSupported, into: &effects)
         }
-        guard admit(exchange, identity, into: &effects) else { return }
-        open(wish, family, exchange, identity, into: &effects)
+        guard let user = admit(exchange, identity, into: &effects) else { return }
+        open(wish, family, exchange, identity, countedBy: user, into: &effects)
     }
 
     /// The same transaction of the same user gets the same answer; any other gets 437 (RFC 8656 section 7.2).
@@ -64,25 +64,41 @@ extension RelayCore {
         return nil
     }
 
-    /// The quotas, global and per worker.
+    /// The quotas, global and per worker; answers if one is reached.
     private mutating func admit(
         _ exchange: Exchange, _ identity: Authenticator.Identity, into effects: inout Effects
-    ) -> Bool {
+    ) -> UserBuckets? {
         let isFull =
             configuration.allocationsPerWorker > 0
             && allocations.count >= configuration.allocationsPerWorker
         guard !isFull else {
             refuse(exchange, .insufficientCapacity, into: &effects)
-            return false
+            return nil
         }
-        let reached = ledger.admit(
-            user: identity.quotaName, limit: configuration.allocationsPerUser, total: configuration.allocationsTotal)
-        guard let reached else { return true }
-        effects.note(.quotaReached(client: exchange.client, username: identity.displayName, quota: reached))
-        // 486 is about the user, 508 about the server (RFC 8656 section 19).
-        refuse(
-            exchange, reached == .allocationsTotal ? .insufficientCapacity : .allocationQuotaReached, into: &effects)
-        return false
+        let admittance = ledger.admit(
+            user: identity.quotaName, limit: configuration.allocationsPerUser, total: configuration.allocationsTotal,
+            at: exchange.now)
+        switch admittance {
+        case .admitted(let user): return user
+        case .refused(let quota):
+            refuse(exchange, for: quota, of: identity, into: &effects)
+            return nil
+        }
+    }
+
+    /// Tells the client and the operator that a quota is reached. 486 is about what a user may hold, 508 about what the
+    /// server can carry (RFC 8656 section 19).
+    mutating func refuse(
+        _ exchange: Exchange, for quota: Quota, of identity: Authenticator.Identity, into effects: inout Effects
+    ) {
+        counters.count(quota)
+        effects.note(.quotaReached(client: exchange.client, username: identity.displayName, quota: quota))
+        let outcome: Outcome =
+            switch quota {
+            case .allocationsPerUser, .permissionsPerAllocation: .allocationQuotaReached
+            case .allocationsTotal, .channelsPerAllocation, .newPeerRate: .insufficientCapacity
+            }
+        refuse(exchange, outcome, into: &effects)
     }
 }
 

@@ -17,7 +17,9 @@ extension RelayCore {
         let byPeer = inbound.find(PeerKey(relay: relay.slot, peer: peer)).map { inbound[$0].route.index }
         // Neither the number nor the peer may belong to somebody else, not even in the cool-down.
         guard byNumber == byPeer else { return refuse(exchange, .badRequest, into: &effects) }
-        guard hasRoom(forPermissions: [peer], exchange, index, into: &effects) else { return }
+        guard byNumber != nil || hasRoomForChannel(exchange, index, into: &effects),
+            hasRoom(forPermissions: [peer], exchange, index, into: &effects)
+        else { return }
 
         let expires = exchange.now.advanced(bySeconds: RFC8656.channelSeconds)
         if let byNumber {
@@ -27,6 +29,16 @@ extension RelayCore {
         }
         permit(peer.ip, index, at: exchange.now, into: &effects)
         succeed(exchange, into: &effects) { _ in }
+    }
+
+    /// Whether one more channel stays within the quota (508, RFC 8656 section 12.2); answers if not.
+    private mutating func hasRoomForChannel(
+        _ exchange: Exchange, _ index: UInt32, into effects: inout Effects
+    ) -> Bool {
+        let limit = configuration.channelsPerAllocation
+        guard limit > 0, allocations[index].channelCount >= limit else { return true }
+        refuse(exchange, for: .channelsPerAllocation, of: allocations[index].identity, into: &effects)
+        return false
     }
 
     private func channel(_ client: ClientKey, _ number: ChannelNumber) -> UInt32? {
@@ -42,6 +54,7 @@ extension RelayCore {
             Channel(allocation: index, relay: relay, number: number, peer: peer, expires: expires))
         let route = RouteID(index: handle.index)
         traffic.reset(route)
+        meters.assign(route, to: index)
         let isNew =
             outbound.insert(
                 ChannelKey(client: exchange.client, listener: exchange.listener, channel: number.rawValue),
@@ -72,7 +85,8 @@ extension RelayCore {
                 .install(
                     Route(
                         id: id, client: allocation.client, server: allocation.server, channel: binding.number,
-                        relay: relay.address, peer: binding.peer, until: until))))
+                        relay: relay.address, peer: binding.peer, until: until,
+                        meters: routeMeters(of: binding.allocation)))))
     }
 
     /// Stops a channel from forwarding.

@@ -6,9 +6,9 @@ extension RelayCore {
         _ datagram: RawSpan, on slot: SocketSlot, from client: TransportAddress, at moment: Moment,
         into effects: inout Effects
     ) {
-        guard let message = try? Message(parsing: datagram), message.hasValidFingerprint() != false else {
-            return counters.count(.malformed)
-        }
+        guard let message = try? Message(parsing: datagram) else { return counters.count(.malformed) }
+        if isShedding, isShed(message, on: slot, from: client, at: moment) { return counters.count(.shed) }
+        guard message.hasValidFingerprint() != false else { return counters.count(.malformed) }
         switch message.messageClass {
         case .request:
             guard case .listener(let server) = slots[slot] else { return counters.count(.unexpected) }
@@ -17,7 +17,7 @@ extension RelayCore {
                 server: server, moment: moment)
             answer(Request(message), exchange, into: &effects)
         case .indication where message.method == .send:
-            relaySendIndication(Request(message), from: client, on: slot, into: &effects)
+            relaySendIndication(Request(message), from: client, on: slot, at: moment.monotonic, into: &effects)
         case .indication where message.method == .binding:
             // A keepalive (RFC 8489 section 12): it has done its work on the way here.
             return

@@ -4,7 +4,7 @@ extension RelayCore {
     /// A Send indication (RFC 8656 section 11.2): relayed to a permitted peer, or dropped without a word.
     mutating func relaySendIndication(
         _ request: borrowing Request, from client: TransportAddress, on slot: SocketSlot,
-        into effects: inout Effects
+        at now: Instant, into effects: inout Effects
     ) {
         let key = ClientKey(client: client, listener: slot)
         guard let index = clients.find(key).map({ clients[$0] }), allocations[index].opening == nil else {
@@ -22,6 +22,7 @@ extension RelayCore {
         if relays.contains(where: { $0.address.address == peer.ip }), denial(of: peer, .exactPort) != nil {
             return counters.count(.deniedPeer)
         }
+        guard passes(.toPeers, data.count, of: index, at: now) else { return }
         guard let range = effects.writer.appendDatagram(request.bytes(data)) else {
             preconditionFailure("a payload is longer than the arena")
         }
@@ -34,11 +35,12 @@ extension RelayCore {
     /// A peer's datagram without a channel (RFC 8656 section 11.3): a Data indication.
     mutating func indicateData(
         _ datagram: RawSpan, from peer: TransportAddress, to index: UInt32, _ family: AddressFamily,
-        into effects: inout Effects
+        at now: Instant, into effects: inout Effects
     ) {
         guard let relay = relaySlot(of: index, family),
             permitted.find(PermissionKey(relay: relay, peer: peer.ip)) != nil
         else { return counters.count(.noPermission) }
+        guard passes(.toClient, datagram.byteCount, of: index, at: now) else { return }
         let named = externalise(peer)
         let isSent = indicate(to: index, into: &effects) { writer in
             writer.append(.xorPeerAddress, xorAddress: named)

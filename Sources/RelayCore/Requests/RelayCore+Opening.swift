@@ -4,7 +4,7 @@ import STUN
 extension RelayCore {
     mutating func open(
         _ wish: AllocationWish, _ family: AddressFamily, _ exchange: Exchange, _ identity: Authenticator.Identity,
-        into effects: inout Effects
+        countedBy user: UserBuckets, into effects: inout Effects
     ) {
         guard let signature = exchange.signature else { preconditionFailure("an Allocate that nobody signed") }
         var opening = Opening(
@@ -27,6 +27,7 @@ extension RelayCore {
             preconditionFailure("a second allocation for one five-tuple")
         }
         attendance.enter(exchange.listener)
+        beginMeter(handle.index, user)
         let id = AllocationID(index: handle.index, generation: handle.generation)
         if let token = wish.token {
             claim(token, id, identity, at: exchange.moment, into: &effects)

@@ -53,21 +53,25 @@ extension RelayCore {
         return isOwn && !configuration.peerPolicy.allowsExactly(peer.ip) ? "own-address \(peer.ip)" : nil
     }
 
-    /// Whether new permissions for `peers` stay within the quota (486); answers if not.
+    /// Whether new permissions for `peers` stay within the quota (486) and the rate of new peers (508), of which they are
+    /// then a part; answers if not.
     mutating func hasRoom(
         forPermissions peers: [TransportAddress], _ exchange: Exchange, _ index: UInt32,
         into effects: inout Effects
     ) -> Bool {
-        let limit = configuration.permissionsPerAllocation
-        guard limit > 0 else { return true }
+        let (limit, rate) = (configuration.permissionsPerAllocation, configuration.newPeerRate)
+        guard limit > 0 || rate.count > 0 else { return true }
         let new = Set(peers.map(\.ip)).count { permission(of: index, $0) == nil }
-        guard allocations[index].permissionCount + new > limit else { return true }
-        effects.note(
-            .quotaReached(
-                client: exchange.client, username: allocations[index].identity.displayName,
-                quota: .permissionsPerAllocation))
-        refuse(exchange, .allocationQuotaReached, into: &effects)
-        return false
+        guard limit == 0 || allocations[index].permissionCount + new <= limit else {
+            refuse(exchange, for: .permissionsPerAllocation, of: allocations[index].identity, into: &effects)
+            return false
+        }
+        guard let peersFullAt = rate.next(allocations[index].peersFullAt, new, at: exchange.now) else {
+            refuse(exchange, for: .newPeerRate, of: allocations[index].identity, into: &effects)
+            return false
+        }
+        allocations[index].peersFullAt = peersFullAt
+        return true
     }
 
     /// The living permission of an allocation for a peer address.

@@ -83,8 +83,9 @@ extension RelayCore {
             id: SessionID(worker: worker, allocations.handle(at: index)), summary: allocation.summary,
             ageSeconds: allocation.age(at: now), lifetimeSeconds: now.secondsUntil(allocation.expires),
             permissionCount: allocation.permissionCount,
-            channelCount: (allocation.ipv4?.channels.count ?? 0) + (allocation.ipv6?.channels.count ?? 0),
-            traffic: sessionTraffic(of: index))
+            channelCount: allocation.channelCount, traffic: sessionTraffic(of: index),
+            overLimit: SessionOverLimit(
+                droppedCount: meters[index].droppedCount, isLimited: meters[index].isLimited(at: now)))
     }
 
     private func view(of relay: Allocation.Relay, _ now: Instant) -> SessionRelay {

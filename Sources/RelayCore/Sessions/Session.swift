@@ -11,6 +11,16 @@ public struct Session: Sendable, Hashable {
     /// Channel bindings, those in their cool-down included.
     public let channelCount: Int
     public let traffic: SessionTraffic
+    public let overLimit: SessionOverLimit
+}
+
+/// Whether a session, or its user, goes faster than it may.
+public struct SessionOverLimit: Sendable, Hashable {
+    /// Its datagrams that were dropped for that, both directions together; those that the kernel dropped by itself are
+    /// not among them.
+    public let droppedCount: UInt64
+    /// One of them within the last two seconds.
+    public let isLimited: Bool
 }
 
 /// What hangs on one relayed transport address of a session, the first ``limit`` of each kind.

@@ -32,6 +32,8 @@ struct Allocation {
     var answer: [UInt8] = []
     /// What its indications and its ended channels carried.
     var traffic = AllocationTraffic()
+    /// When it may name as many new peers as the limit has; see ``PeerRate``.
+    var peersFullAt = Instant(nanoseconds: 0)
     /// When its earliest timer fires; later ones of its own are ignored.
     var armed: Instant
 
@@ -53,6 +55,8 @@ struct Allocation {
     func age(at now: Instant) -> UInt32 {
         UInt32(clamping: (now.nanoseconds - created.nanoseconds) / 1_000_000_000)
     }
+
+    var channelCount: Int { (ipv4?.channels.count ?? 0) + (ipv6?.channels.count ?? 0) }
 
     var permissionCount: Int { (ipv4?.permissions.count ?? 0) + (ipv6?.permissions.count ?? 0) }
 

@@ -68,6 +68,9 @@ extension RelayStatus {
             rows.append(("in the kernel", "\(xdp.routes) routes, \(xdp.refusedRoutes) refused so far"))
             rows += xdp.attachments.map { ("attached to", $0) }
         }
+        if shedding > 0 {
+            rows.append(("shedding", "\(shedding) of \(self.workers) workers; clients without an allocation wait"))
+        }
         if draining { rows.append(("draining", "ends with the last allocation")) }
         rows += [("allocations", "\(allocations)"), ("permissions", "\(permissions)"), ("channels", "\(channels)")]
         let width = rows.map(\.0.count).max() ?? 0

@@ -62,6 +62,10 @@ extension SessionAnswerDetail {
             ["session", session.id], ["user", session.user], ["client", session.client], ["server", session.server],
             ["age", TextTable.span(session.ageSeconds)], ["left", TextTable.span(session.lifetimeSeconds)],
         ]
+        if session.overLimitPackets > 0 {
+            let now = session.limited ? "limited now" : "not limited now"
+            rows.append(["over its limit", "\(session.overLimitPackets) packets dropped, \(now)"])
+        }
         for (plane, traffic) in session.planes.sorted(by: { $0.key < $1.key }) {
             rows.append(["by \(plane)", traffic.text])
         }

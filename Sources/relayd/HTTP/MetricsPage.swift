@@ -74,6 +74,13 @@ struct MetricsPage {
     /// How busy the workers are, and how long a packet may have waited for its turn.
     private static func writeTurns(_ snapshots: [WorkerSnapshot], to page: inout MetricsText) {
         let now = SystemClock.now().monotonic
+        let shedding = "relayd_worker_shedding"
+        page.begin(
+            shedding, .gauge,
+            "1 while the worker cannot keep up and drops what comes from clients without an allocation.")
+        for (worker, snapshot) in snapshots.enumerated() {
+            page.sample(shedding, [("worker", "\(worker)")], snapshot.core.isShedding)
+        }
         let rows: [(name: String, kind: MetricsText.Kind, help: String, value: (TurnTimes) -> Double)] = [
             (
                 "relayd_worker_busy_seconds_total", .counter,
@@ -110,6 +117,12 @@ struct MetricsPage {
         page.begin(drops, .counter, "Datagrams that were dropped without an answer, by reason.")
         for reason in DropReason.allCases {
             page.sample(drops, [("reason", "\(reason)".snakeCased)], snapshots.reduce(0) { $0 + $1.core[reason] })
+        }
+        let quotas = "relayd_quota_refusals_total"
+        page.begin(quotas, .counter, "Requests that were refused because a quota or a rate was reached.")
+        for quota in Quota.allCases {
+            let count = snapshots.reduce(0) { $0 + $1.core[quota] }
+            page.sample(quotas, [("quota", quota.rawValue.replacing("-", with: "_"))], count)
         }
         page.single(
             "relayd_icmp_indications_total", .counter, "ICMP errors that were handed to clients.",

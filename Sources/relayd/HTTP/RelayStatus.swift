@@ -14,6 +14,8 @@ struct RelayStatus: Codable, Sendable {
     let channels: UInt64
     let listeners: [ListenerStatus]
     let relayAddresses: [RelayAddressStatus]
+    /// Workers that cannot keep up and do not answer clients without an allocation.
+    let shedding: UInt64
     let plane: PlaneStatus
     /// What each plane said of this host; `auto` asks XDP while the relay runs already.
     let candidates: [Candidate]
@@ -82,6 +84,7 @@ struct RelayStatus: Codable, Sendable {
         channels = snapshots.reduce(0) { $0 + $1.core.channels }
         listeners = ListenerStatus.all(of: server.addresses.served)
         relayAddresses = RelayAddressStatus.all(of: server.addresses)
+        shedding = snapshots.reduce(0) { $0 + $1.core.isShedding }
         plane = PlaneStatus(now)
         candidates = server.planes.candidates.map { Candidate($0) }
         xdp = server.xdp.map { session in

@@ -44,6 +44,14 @@ struct NoteLog: Sendable {
             log(.warning, "relay ports exhausted", ["family": "\(family)"])
         case .relayRefused(let address, let reason):
             log(.warning, "relay socket refused", ["relay": "\(address)", "reason": "\(reason)"])
+        case .sheddingBegan:
+            log(
+                .warning, "load shedding began",
+                ["reason": "a worker cannot keep up; clients without an allocation are not answered"])
+        case .sheddingEnded(let droppedDatagrams, let milliseconds):
+            log(
+                .notice, "load shedding ended",
+                ["dropped": .number(droppedDatagrams), "duration_ms": .number(milliseconds)])
         }
     }
 

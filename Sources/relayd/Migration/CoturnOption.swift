@@ -21,7 +21,8 @@ enum CoturnOption {
         "listening-ip", "listening-port", "aux-server", "relay-ip", "external-ip", "min-port", "max-port", "realm",
         "user",
         "lt-cred-mech", "use-auth-secret", "static-auth-secret", "denied-peer-ip", "allowed-peer-ip", "user-quota",
-        "total-quota", "stale-nonce", "allow-loopback-peers", "relay-threads", "prometheus", "prometheus-port",
+        "total-quota", "max-bps", "bps-capacity", "stale-nonce", "allow-loopback-peers", "relay-threads", "prometheus",
+        "prometheus-port",
         "verbose",
         "Verbose", "no-auth", "no-udp", "no-udp-relay", "rest-api-separator",
     ]
@@ -58,7 +59,6 @@ enum CoturnOption {
         ),
         (["tcp-proxy-port"], "TURN over TCP is not there yet"),
         (["alt-listening-port"], "NAT behaviour discovery (RFC 5780) is not offered"),
-        (["max-bps", "bps-capacity"], "relayed traffic has no rate limit yet"),
         (
             ["max-allocate-lifetime", "channel-lifetime", "permission-lifetime", "max-allocate-timeout"],
             "the times of RFC 8656 are fixed"

@@ -220,13 +220,39 @@ struct Migration {
                 "user-quota is not set, which is no limit in coturn; relayd's allocations-per-user is 100 unless you say so"
             )
         }
-        if let quota = number("total-quota", in: 0...1_000_000) {
-            set(.allocationsTotal, ["\(quota)"], from: "total-quota")
-        }
+        migrateRates()
         guard let seconds = number("stale-nonce", in: 0...Int(Int32.max)) else { return }
         let kept = seconds == 0 ? 28_800 : min(max(seconds, 60), 28_800)
         set(.nonceLifetime, ["\(kept)s"], from: "stale-nonce")
         if kept != seconds { note("stale-nonce \(seconds): a nonce is good for 60 s to 8 h, so it became \(kept) s") }
+    }
+
+    /// coturn counts bytes a second, each direction for itself; here it is bits. Its capacity is not measured either, but
+    /// shared out: each session takes max-bps of it, and without any left an Allocate is refused.
+    private mutating func migrateRates() {
+        let most = 12_500_000_000
+        let bytesPerSecond = number("max-bps", in: 0...most) ?? 0
+        let capacity = number("bps-capacity", in: 0...Int.max) ?? 0
+        var quota = number("total-quota", in: 0...1_000_000) ?? 0
+        var origin = "total-quota"
+        if bytesPerSecond > 0 {
+            set(.allocationRate, ["\(8 * bytesPerSecond)"], from: "max-bps, in bits instead of bytes a second")
+            note(
+                "max-bps: coturn counts what the client's socket carries, relayd the payload alone, in each direction; "
+                    + "what is faster is dropped in both")
+        }
+        if capacity > 0, bytesPerSecond == 0 {
+            note("bps-capacity: without max-bps it limits nothing in coturn either")
+        } else if capacity > 0 {
+            let sessions = max(1, capacity / bytesPerSecond + (capacity % bytesPerSecond > 0 ? 1 : 0))
+            if quota == 0 || sessions < quota {
+                (quota, origin) = (min(sessions, 1_000_000), "bps-capacity, as sessions of max-bps")
+            }
+            note(
+                "bps-capacity \(capacity): coturn gives max-bps of it to each session and refuses what comes on top; "
+                    + "that is \(sessions) sessions, as allocations-total")
+        }
+        if quota > 0 { set(.allocationsTotal, ["\(quota)"], from: origin) }
     }
 
     private mutating func migrateOperation() {

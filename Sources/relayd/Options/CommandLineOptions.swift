@@ -34,6 +34,18 @@ struct CommandLineOptions: ParsableArguments {
     var allocationsTotal: [String] = []
     @Option(name: .long, help: help(.permissionsPerAllocation))
     var permissionsPerAllocation: [String] = []
+    @Option(name: .long, help: help(.channelsPerAllocation))
+    var channelsPerAllocation: [String] = []
+    @Option(name: .long, help: help(.newPeerRate))
+    var newPeerRate: [String] = []
+    @Option(name: .long, help: help(.allocationRate))
+    var allocationRate: [String] = []
+    @Option(name: .long, help: help(.allocationPacketRate))
+    var allocationPacketRate: [String] = []
+    @Option(name: .long, help: help(.userRate))
+    var userRate: [String] = []
+    @Option(name: .long, help: help(.userPacketRate))
+    var userPacketRate: [String] = []
     @Option(name: .long, help: help(.unauthenticatedRate))
     var unauthenticatedRate: [String] = []
     @Option(name: .long, help: help(.nonceLifetime))
@@ -90,7 +102,9 @@ struct CommandLineOptions: ParsableArguments {
             .realm: realm, .user: user, .authSecret: authSecret, .authSecretFile: authSecretFile,
             .peerProfile: peerProfile, .allowPeer: allowPeer, .denyPeer: denyPeer,
             .allocationsPerUser: allocationsPerUser, .allocationsTotal: allocationsTotal,
-            .permissionsPerAllocation: permissionsPerAllocation,
+            .permissionsPerAllocation: permissionsPerAllocation, .channelsPerAllocation: channelsPerAllocation,
+            .newPeerRate: newPeerRate, .allocationRate: allocationRate, .allocationPacketRate: allocationPacketRate,
+            .userRate: userRate, .userPacketRate: userPacketRate,
             .unauthenticatedRate: unauthenticatedRate, .nonceLifetime: nonceLifetime, .dataPlane: dataPlane,
             .xdpInterface: xdpInterface, .xdpMode: xdpMode, .xdpNextHop: xdpNextHop, .xdpRoutes: xdpRoutes,
             .xdpSlowPath: xdpSlowPath, .httpTokenFile: httpTokenFile, .adminSocket: adminSocket,

@@ -16,7 +16,9 @@ extension OptionKey {
         case .listen, .relayAddress, .externalAddress, .relayPorts: .addresses
         case .realm, .user, .authSecret, .authSecretFile: .credentials
         case .peerProfile, .allowPeer, .denyPeer: .peers
-        case .allocationsPerUser, .allocationsTotal, .permissionsPerAllocation, .unauthenticatedRate: .limits
+        case .allocationsPerUser, .allocationsTotal, .permissionsPerAllocation, .channelsPerAllocation, .newPeerRate,
+            .allocationRate, .allocationPacketRate, .userRate, .userPacketRate, .unauthenticatedRate:
+            .limits
         case .nonceLifetime, .rfc5766ChannelNumbers: .protocols
         case .dataPlane, .fallback, .xdpInterface, .xdpMode, .xdpNextHop, .xdpRoutes, .xdpSlowPath, .workers,
             .receiveBuffer, .sendBuffer:
@@ -46,6 +48,15 @@ extension OptionKey {
         case .allocationsPerUser: "Living allocations of one user; 0: no limit."
         case .allocationsTotal: "Living allocations of all users together; 0: no limit but the ports."
         case .permissionsPerAllocation: "Living permissions of one allocation; 0: no limit."
+        case .channelsPerAllocation:
+            "Channel bindings of one allocation, those that lapsed less than 5 minutes ago included; 0: no limit but the numbers."
+        case .newPeerRate:
+            "Peer addresses that one allocation may newly name, so many at once and a time; more get 508. 0: no limit."
+        case .allocationRate:
+            "What one allocation may relay in each direction, as payload; what is faster is dropped. 0: no limit."
+        case .allocationPacketRate: "The same in datagrams a second; 0: no limit."
+        case .userRate: "What all allocations of one user may relay together, in each direction; 0: no limit."
+        case .userPacketRate: "The same in datagrams a second; 0: no limit."
         case .unauthenticatedRate: "Answers a second to one source without credentials; 0: no limit."
         case .nonceLifetime: "How long a nonce is good."
         case .rfc5766ChannelNumbers:
@@ -80,7 +91,8 @@ extension OptionKey {
     var isReloadable: Bool {
         switch self {
         case .user, .authSecret, .authSecretFile, .peerProfile, .allowPeer, .denyPeer, .allocationsPerUser,
-            .allocationsTotal, .permissionsPerAllocation, .unauthenticatedRate, .nonceLifetime,
+            .allocationsTotal, .permissionsPerAllocation, .channelsPerAllocation, .newPeerRate, .allocationRate,
+            .allocationPacketRate, .userRate, .userPacketRate, .unauthenticatedRate, .nonceLifetime,
             .rfc5766ChannelNumbers, .logLevel, .alternateServer, .drainTimeout, .listen, .relayAddress,
             .externalAddress:
             true

@@ -15,6 +15,12 @@ enum OptionKey: String, CaseIterable, Sendable {
     case allocationsPerUser = "allocations-per-user"
     case allocationsTotal = "allocations-total"
     case permissionsPerAllocation = "permissions-per-allocation"
+    case channelsPerAllocation = "channels-per-allocation"
+    case newPeerRate = "new-peer-rate"
+    case allocationRate = "allocation-rate"
+    case allocationPacketRate = "allocation-packet-rate"
+    case userRate = "user-rate"
+    case userPacketRate = "user-packet-rate"
     case unauthenticatedRate = "unauthenticated-rate"
     case nonceLifetime = "nonce-lifetime"
     case rfc5766ChannelNumbers = "rfc5766-channel-numbers"
@@ -78,8 +84,14 @@ enum OptionKey: String, CaseIterable, Sendable {
         case .authSecretFile: "the path of a file with one secret a line that only its owner can read"
         case .peerProfile: "public or private-network"
         case .allowPeer, .denyPeer: "a network such as 10.0.0.0/8 or 2001:db8::/32, or an address"
-        case .allocationsPerUser, .allocationsTotal, .permissionsPerAllocation, .unauthenticatedRate:
+        case .allocationsPerUser, .allocationsTotal, .permissionsPerAllocation, .channelsPerAllocation,
+            .unauthenticatedRate:
             "a whole number from 0 (no limit) to 1000000"
+        case .newPeerRate: "a number from 1 to 1000000 a time, such as 60/min, 5/s or 1000/h, or 0 (no limit)"
+        case .allocationRate, .userRate:
+            "bits a second from 8 to 100Gbit, such as 2Mbit, 1.5Mbit, 800kbit or 64000, or 0 (no limit)"
+        case .allocationPacketRate, .userPacketRate:
+            "datagrams a second, a whole number from 1 to 100000000, or 0 (no limit)"
         case .nonceLifetime: "a time from 60s to 8h: seconds, or a number with s, m or h"
         case .rfc5766ChannelNumbers, .fallback, .watchConfig, .demo: "true or false"
         case .dataPlane: "auto, xdp, io-uring or socket"
@@ -114,6 +126,8 @@ enum OptionKey: String, CaseIterable, Sendable {
         case .allocationsPerUser: "100"
         case .allocationsTotal: "0"
         case .permissionsPerAllocation: "128"
+        case .channelsPerAllocation, .newPeerRate, .allocationRate, .allocationPacketRate, .userRate, .userPacketRate:
+            "0"
         case .unauthenticatedRate: "500"
         case .nonceLifetime: "10m"
         case .rfc5766ChannelNumbers, .fallback, .demo: "false"

@@ -43,6 +43,10 @@ struct Settings {
     var allocationsPerUser = 100
     var allocationsTotal = 0
     var permissionsPerAllocation = 128
+    var channelsPerAllocation = 0
+    var newPeerRate = PeerRate.none
+    var allocationRate = RateLimit.none
+    var userRate = RateLimit.none
     var unauthenticatedRate = 500
     var nonceLifetimeSeconds: UInt32 = 600
     var acceptsRFC5766ChannelNumbers = false
@@ -137,6 +141,10 @@ struct Settings {
         allocationsTotal = reader.number(.allocationsTotal, allocationsTotal, in: 0...1_000_000)
         permissionsPerAllocation = reader.number(
             .permissionsPerAllocation, permissionsPerAllocation, in: 0...1_000_000)
+        channelsPerAllocation = reader.number(.channelsPerAllocation, channelsPerAllocation, in: 0...1_000_000)
+        newPeerRate = reader.value(.newPeerRate, newPeerRate) { PeerRate($0) }
+        allocationRate = reader.rate(.allocationRate, .allocationPacketRate)
+        userRate = reader.rate(.userRate, .userPacketRate)
         unauthenticatedRate = reader.number(.unauthenticatedRate, unauthenticatedRate, in: 0...1_000_000)
         nonceLifetimeSeconds = reader.seconds(.nonceLifetime, nonceLifetimeSeconds, in: 60...28_800)
         acceptsRFC5766ChannelNumbers = reader.value(.rfc5766ChannelNumbers, false) { Bool($0) }

@@ -1,3 +1,5 @@
+import RelayCore
+
 /// Reads values key by key, and collects what is wrong with them.
 struct SettingsReader {
     private let layers: OptionLayers
@@ -30,6 +32,15 @@ struct SettingsReader {
         value(key, otherwise) { text in
             Quantity.seconds(text).flatMap { range.contains($0) ? UInt32(clamping: $0) : nil }
         }
+    }
+
+    /// A limit on traffic: bits a second by one key, datagrams a second by another.
+    mutating func rate(_ bits: OptionKey, _ packets: OptionKey) -> RateLimit {
+        RateLimit(
+            bitsPerSecond: value(bits, 0) { text in
+                Quantity.bitsPerSecond(text).flatMap { $0 == 0 || (8...100_000_000_000).contains($0) ? $0 : nil }
+            },
+            packetsPerSecond: UInt64(number(packets, 0, in: 0...100_000_000)))
     }
 
     mutating func bytes(_ key: OptionKey, _ otherwise: Int, in range: ClosedRange<UInt64>) -> Int {

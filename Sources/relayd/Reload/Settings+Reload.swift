@@ -26,6 +26,10 @@ extension Settings {
         merged.allocationsPerUser = new.allocationsPerUser
         merged.allocationsTotal = new.allocationsTotal
         merged.permissionsPerAllocation = new.permissionsPerAllocation
+        merged.channelsPerAllocation = new.channelsPerAllocation
+        merged.newPeerRate = new.newPeerRate
+        merged.allocationRate = new.allocationRate
+        merged.userRate = new.userRate
         merged.unauthenticatedRate = new.unauthenticatedRate
         merged.nonceLifetimeSeconds = new.nonceLifetimeSeconds
         merged.acceptsRFC5766ChannelNumbers = new.acceptsRFC5766ChannelNumbers
@@ -43,6 +47,10 @@ extension Settings {
         configuration.allocationsPerUser = allocationsPerUser
         configuration.allocationsTotal = allocationsTotal
         configuration.permissionsPerAllocation = permissionsPerAllocation
+        configuration.channelsPerAllocation = channelsPerAllocation
+        configuration.newPeerRate = newPeerRate
+        configuration.allocationRate = allocationRate
+        configuration.userRate = userRate
         configuration.unauthenticatedRate = unauthenticatedRate
         configuration.channelNumbers = acceptsRFC5766ChannelNumbers ? .rfc5766 : .rfc8656
         configuration.nonceLifetimeSeconds = nonceLifetimeSeconds

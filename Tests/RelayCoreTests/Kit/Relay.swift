@@ -83,7 +83,7 @@ final class Relay {
             core.anticipate(bytes.span.bytes, on: slot, from: source)
             switch core.classify(bytes.span.bytes, on: slot, from: source) {
             case .forward(let hop):
-                core.countForwarded(hop)
+                guard core.admit(hop, at: now) else { return lines.append("limited") }
                 lines.append(line(hop, bytes))
             case .control: core.receive(bytes.span.bytes, on: slot, from: source, at: moment, into: &effects)
             case .drop: lines.append("dropped")
@@ -238,6 +238,9 @@ final class Relay {
         case .renew(let id, let until):
             if routes[id] == nil { Issue.record("renewed without being there: \(delta)") }
             routes[id]?.until = until
+        case .meter(let id, let meters):
+            if routes[id] == nil { Issue.record("metered without being there: \(delta)") }
+            routes[id]?.meters = meters
         case .remove(let id):
             if routes.removeValue(forKey: id) == nil { Issue.record("removed without being there: \(delta)") }
         }

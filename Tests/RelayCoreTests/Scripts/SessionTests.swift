@@ -199,7 +199,7 @@ struct SessionTrafficTests {
         relay.core.carry(by: "io-uring", offload: "xdp")
         client.say("seven77", on: 0x4000)
         client.indicate("11", to: "192.0.2.9:1")
-        let late = relay.core.credit(RouteID(index: 0), carried(5, 500))
+        let late = relay.core.credit(RouteID(index: 0), carried(5, 500), at: relay.now)
         #expect(late == nil)
         let session = relay.sessions()[0]
         #expect(shares(session.traffic) == ["socket 1/3 0/0", "xdp 0/0 5/500", "io-uring 2/9 0/0"])
@@ -218,10 +218,10 @@ struct SessionTrafficTests {
         var effects = Effects()
         let isKicked = relay.core.kick(id.allocation, at: relay.moment, into: &effects)
         #expect(isKicked)
-        let late = relay.core.credit(RouteID(index: 0), carried(2, 20))
+        let late = relay.core.credit(RouteID(index: 0), carried(2, 20), at: relay.now)
         #expect(late == carried(2, 20))
         #expect(describe(relay.core.counters.channelTraffic) == "0/0 2/20")
-        let nobodys = relay.core.credit(RouteID(index: 0), carried(1, 1))
+        let nobodys = relay.core.credit(RouteID(index: 0), carried(1, 1), at: relay.now)
         #expect(nobodys == nil)
     }
 }

@@ -28,6 +28,8 @@ struct SimulatedIO: DatagramIO, ~Copyable {
     /// What it has taken from the sockets and not presented, once it takes no more.
     private var held: [Int32: [Packet]]?
     private(set) var counters = PlaneCounters()
+    /// Datagrams of the core's own making since the last flush.
+    private var answerCount: UInt64 = 0
     /// How many datagrams were given to `forward` and to `send`.
     private(set) var queuedCount: UInt64 = 0
 
@@ -72,6 +74,8 @@ struct SimulatedIO: DatagramIO, ~Copyable {
         }
         return 0
     }
+
+    var batchLimit: Int { world.conditions.declaredBatchLimit }
 
     /// A plane may have taken in whatever is in the sockets by then; this one always has.
     mutating func stopReceiving() {
@@ -151,6 +155,7 @@ struct SimulatedIO: DatagramIO, ~Copyable {
     mutating func send(
         _ payload: RawSpan, from slot: SocketSlot, to destination: TransportAddress, dontFragment: Bool
     ) {
+        answerCount += 1
         queue(payload.withUnsafeBytes { Array($0) }, from: slot, to: destination)
     }
 
@@ -167,6 +172,10 @@ struct SimulatedIO: DatagramIO, ~Copyable {
     }
 
     mutating func flush() throws(PlaneError) {
+        world.spend(
+            nanoseconds: UInt64(batch.count) * world.conditions.nanosecondsPerArrival
+                + answerCount * world.conditions.nanosecondsPerAnswer)
+        answerCount = 0
         deliver(outbox)
         outbox.removeAll(keepingCapacity: true)
     }

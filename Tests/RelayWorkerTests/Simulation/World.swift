@@ -25,6 +25,11 @@ struct Conditions {
     /// Datagrams that a socket of the relay takes between two flushes; what comes on top is dropped.
     var sendQueueLimit = 1000
     var batchLimit = 64
+    /// What the worker is told that the limit is: a worker whose batches are small for other reasons keeps up.
+    var declaredBatchLimit = 64
+    /// How long the relay's processor has to do with a datagram that arrives, and with one of its own making.
+    var nanosecondsPerArrival: UInt64 = 0
+    var nanosecondsPerAnswer: UInt64 = 0
     /// How long a relay sleeps on after the first arrival, so that batches form.
     var batchingMicroseconds = 0...0
 }
@@ -167,6 +172,11 @@ final class World: @unchecked Sendable {
         }
         let batching = UInt64(generator.pick(conditions.batchingMicroseconds)) * 1000
         let end = Instant(nanoseconds: max(now, next).nanoseconds + batching)
+        happen(until: end)
+        return true
+    }
+
+    private func happen(until end: Instant) {
         while let due = events.next, due <= end, let (event, _) = events.pop() {
             now = max(now, due)
             switch event {
@@ -174,7 +184,14 @@ final class World: @unchecked Sendable {
             case .action(let act): act()
             }
         }
-        return true
+    }
+
+    /// The relay's processor is busy: what happens meanwhile waits in its sockets.
+    func spend(nanoseconds: UInt64) {
+        guard nanoseconds > 0 else { return }
+        let end = Instant(nanoseconds: now.nanoseconds + nanoseconds)
+        happen(until: end)
+        now = end
     }
 
     /// Lets happen what is still under way within the next second, after the relay has gone.

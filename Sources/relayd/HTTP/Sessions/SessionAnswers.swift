@@ -21,7 +21,12 @@ struct SessionRow: Codable, Sendable {
     /// Channel bindings, those in their cool-down included.
     let channels: Int
     let traffic: TrafficAnswer
-    /// The same, told apart by planes.
+    /// Its datagrams that were dropped because it, or its user, went faster than allowed; those that XDP dropped in the
+    /// kernel are not among them.
+    let overLimitPackets: UInt64
+    /// One of them within the last two seconds.
+    let limited: Bool
+    /// The traffic, told apart by planes.
     let planes: [String: TrafficAnswer]
 
     init(_ session: Session) {
@@ -35,6 +40,8 @@ struct SessionRow: Codable, Sendable {
         permissions = session.permissionCount
         channels = session.channelCount
         traffic = TrafficAnswer(session.traffic.total)
+        overLimitPackets = session.overLimit.droppedCount
+        limited = session.overLimit.isLimited
         planes = Dictionary(
             session.traffic.shares.map { ($0.plane, TrafficAnswer($0.traffic)) },
             uniquingKeysWith: { first, _ in first }

@@ -5,6 +5,7 @@ import STUN
 func measureCore(_ recorder: inout Recorder) {
     for sessions in [1, 64, 10_000] where recorder.mayWant("core/classify") {
         measureClassify(&recorder, sessions: sessions)
+        if sessions > 1 { measureClassify(&recorder, sessions: sessions, isLimited: true) }
     }
     if recorder.mayWant("core/") { measureControl(&recorder) }
     if recorder.mayWant("core/expire") { measureTimers(&recorder) }
@@ -29,30 +30,29 @@ private func measureTimers(_ recorder: inout Recorder) {
 private let payloadByteCount = 172
 
 /// Every session in turn: at 10,000 each route comes from memory that no cache holds.
-private func measureClassify(_ recorder: inout Recorder, sessions count: Int) {
-    var fixture = CoreFixture(sessions: count)
+private func measureClassify(_ recorder: inout Recorder, sessions count: Int, isLimited: Bool = false) {
+    var fixture = CoreFixture(sessions: count, isLimited: isLimited)
+    let name = isLimited ? "limited-\(count)" : "\(count)"
     let clients = fixture.sessions.map(\.client)
     let peers = fixture.sessions.map(\.peer)
     let relays = fixture.sessions.map(\.relay)
     let up = Packets([[0x40, 0x00, 0, UInt8(payloadByteCount)] + [UInt8](repeating: 7, count: payloadByteCount)])
     let down = Packets([[UInt8](repeating: 7, count: payloadByteCount)])
     var forwarded = 0
-    recorder.measure("core/classify-up-\(count)", operations: 100_000) { operations in
+    recorder.measure("core/classify-up-\(name)", operations: 100_000) { operations in
         var session = 0
         for _ in 0..<operations {
             if case .forward(let hop) = fixture.core.classify(up[0], on: CoreFixture.listener, from: clients[session]) {
-                fixture.core.countForwarded(hop)
-                forwarded += 1
+                if fixture.core.admit(hop, at: fixture.moment.monotonic) { forwarded += 1 }
             }
             session = session + 1 == count ? 0 : session + 1
         }
     }
-    recorder.measure("core/classify-down-\(count)", operations: 100_000) { operations in
+    recorder.measure("core/classify-down-\(name)", operations: 100_000) { operations in
         var session = 0
         for _ in 0..<operations {
             if case .forward(let hop) = fixture.core.classify(down[0], on: relays[session], from: peers[session]) {
-                fixture.core.countForwarded(hop)
-                forwarded += 1
+                if fixture.core.admit(hop, at: fixture.moment.monotonic) { forwarded += 1 }
             }
             session = session + 1 == count ? 0 : session + 1
         }

@@ -24,7 +24,8 @@ struct CoreFixture: ~Copyable {
     private var openedSlot = SocketSlot(index: 0)
     private var answer: [UInt8] = []
 
-    init(sessions count: Int) {
+    /// - Parameter isLimited: every datagram is counted in the meters of its allocation and user, and passes.
+    init(sessions count: Int, isLimited: Bool = false) {
         var configuration = Configuration()
         configuration.users = [StaticUser(name: "bench", password: "secret")]
         configuration.relayAddresses = [RelayAddress(address: Self.server.ip)]
@@ -32,6 +33,10 @@ struct CoreFixture: ~Copyable {
         configuration.allocationsPerUser = 0
         configuration.unauthenticatedRate = 0
         configuration.nonceLifetimeSeconds = 8 * 3600
+        if isLimited {
+            let most = RateLimit(bitsPerSecond: 100_000_000_000, packetsPerSecond: 100_000_000)
+            (configuration.allocationRate, configuration.userRate) = (most, most)
+        }
         guard let network = try? CIDR("198.18.0.0/15") else { preconditionFailure("a network of RFC 2544") }
         configuration.peerPolicy = PeerPolicy(profile: .public, allow: [network], deny: [])
         core = RelayCore(
