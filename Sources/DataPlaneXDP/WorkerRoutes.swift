@@ -29,6 +29,7 @@ final class WorkerRoutes: RouteOffload {
             case .install(let route): install(route, in: &table)
             case .renew(let id, let until): renew(id, until, in: &table)
             case .remove(let id): return remove(id, from: &table)
+            case .meter: break
             }
             return nil
         }

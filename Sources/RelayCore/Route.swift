@@ -22,6 +22,8 @@ public struct Route: Sendable, Hashable {
     public let peer: TransportAddress
     /// The lease: the moment after which a plane that forwards by itself must stop.
     public var until: Instant
+    /// How fast it may carry, in each direction.
+    public var meters = RouteMeters.none
 }
 
 /// What changed about the routes.
@@ -29,4 +31,6 @@ public enum RouteDelta: Sendable, Hashable {
     case install(Route)
     case renew(RouteID, until: Instant)
     case remove(RouteID)
+    /// The limits have changed while the route lives.
+    case meter(RouteID, RouteMeters)
 }

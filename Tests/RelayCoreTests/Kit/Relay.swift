@@ -238,6 +238,9 @@ final class Relay {
         case .renew(let id, let until):
             if routes[id] == nil { Issue.record("renewed without being there: \(delta)") }
             routes[id]?.until = until
+        case .meter(let id, let meters):
+            if routes[id] == nil { Issue.record("metered without being there: \(delta)") }
+            routes[id]?.meters = meters
         case .remove(let id):
             if routes.removeValue(forKey: id) == nil { Issue.record("removed without being there: \(delta)") }
         }

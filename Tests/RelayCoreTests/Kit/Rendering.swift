@@ -81,7 +81,13 @@ func describe(_ delta: RouteDelta, at now: Instant) -> String {
             + "\(route.relay) \(route.peer) \(seconds(from: now, to: route.until))"
     case .renew(let id, let until): "renew #\(id.index) \(seconds(from: now, to: until))"
     case .remove(let id): "remove #\(id.index)"
+    case .meter(let id, let meters): "meter #\(id.index) \(describe(meters.allocation)) \(describe(meters.user))"
     }
+}
+
+private func describe(_ meter: RouteMeter?) -> String {
+    guard let meter else { return "-" }
+    return "\(meter.id.rawValue):\(meter.limit.bitsPerSecond)bit,\(meter.limit.packetsPerSecond)p"
 }
 
 private func seconds(from now: Instant, to later: Instant) -> String {

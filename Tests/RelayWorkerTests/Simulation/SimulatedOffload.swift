@@ -33,6 +33,9 @@ final class SimulatedOffload: RouteOffload {
         case .renew(let id, let until):
             if routes[id] == nil { world.violate("\(id) renewed, never installed") }
             routes[id]?.until = until
+        case .meter(let id, let meters):
+            if routes[id] == nil { world.violate("\(id) metered, never installed") }
+            routes[id]?.meters = meters
         case .remove(let id):
             if routes.removeValue(forKey: id) == nil { world.violate("\(id) removed, never installed") }
             return carried.removeValue(forKey: id).map { RouteUsage(id: id, traffic: $0) }
