@@ -61,6 +61,8 @@ struct MeterTable: @unchecked Sendable {
     /// Elements in use.
     var usedCount: Int { places.count }
 
+    func index(of key: Key) -> MeterIndex? { places[key]?.index }
+
     /// The meter that a route's direction begins with, as it is to be from now on.
     /// - Returns: nothing where there is no room for it.
     mutating func hold(_ meters: RouteMeters, _ direction: MeterDirection) -> HeldMeter? {

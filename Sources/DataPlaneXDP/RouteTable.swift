@@ -56,6 +56,9 @@ struct RouteTable: Sendable {
     /// Routes that are in the kernel now.
     var routeCount: Int { slots.liveCount / 2 }
 
+    /// Meters in the kernel now, each direction for itself.
+    var meterCount: Int { meters.usedCount }
+
     var hasRoom: Bool { slots.liveCount + 2 <= capacity }
 
     /// Both directions of a route; nothing where there is no room, and then it stays on the slow path.
@@ -63,7 +66,8 @@ struct RouteTable: Sendable {
         guard hasRoom else { return nil }
         let lease = clock.lease(until: route.until)
         let flags = flags(of: route)
-        guard let toPeer = place(.toPeer(route), lease, (.toPeer, route.meters), flags: flags.toPeer) else { return nil }
+        guard let toPeer = place(.toPeer(route), lease, (.toPeer, route.meters), flags: flags.toPeer)
+        else { return nil }
         guard let toClient = place(.toClient(route), lease, (.toClient, route.meters), flags: flags.toClient) else {
             remove(toPeer)
             return nil
