@@ -67,7 +67,7 @@ static __always_inline int decide(
     out->udp_length = out->ip_length - (version == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
     out->udp_checksum = depart_checksum(in, out, udp_delta);
     // The TTL is the first byte of its word.
-    out->ip_delta = ip_delta + (__u16)~in->ip_length + bpf_htons(out->ip_length) + (__u16)~bpf_htons(0x0100);
+    out->ip_delta = ip_delta + (__u16)~(in->ip_word >> 16) + bpf_htons(out->ip_length) + (__u16)~bpf_htons(0x0100);
     int reason = find_next_hop(ctx, settings, in, out);
     if (reason) return reason;
     return in->ttl <= 1 ? RELAY_DROP_TTL : 0;

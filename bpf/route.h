@@ -73,6 +73,15 @@ static __always_inline struct found find_hairpin(const struct relay_settings *se
     return find6(settings, addresses->out_source, addresses->out_destination, ports);
 }
 
+/// The MAC addresses of two places as one.
+static __always_inline struct macs join(const __u8 *destination, const __u8 *source) {
+    const __u16 *to = (const __u16 *)destination, *from = (const __u16 *)source;
+    return (struct macs){
+        .first = to[0] | (__u64)to[1] << 16 | (__u64)to[2] << 32 | (__u64)from[0] << 48,
+        .last = from[1] | (__u32)from[2] << 16,
+    };
+}
+
 /// Where the packet leaves, from the kernel's tables: 0, or the reason to pass it.
 static __always_inline int look_up_next_hop(
     struct xdp_md *ctx, const struct datagram *in, struct departure *out, __u32 *interface_index) {
@@ -99,8 +108,7 @@ static __always_inline int look_up_next_hop(
     long result = bpf_fib_lookup(ctx, &fib, sizeof fib, 0);
     if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED) return RELAY_PASS_TOO_BIG;
     if (result != BPF_FIB_LKUP_RET_SUCCESS) return RELAY_PASS_NO_NEXT_HOP;
-    out->ethernet_destination = *(struct mac *)fib.dmac;
-    out->ethernet_source = *(struct mac *)fib.smac;
+    out->macs = join(fib.dmac, fib.smac);
     *interface_index = fib.ifindex;
     return 0;
 }
@@ -114,13 +122,14 @@ static __always_inline int find_next_hop(
         const struct relay_next_hop *hop = bpf_map_lookup_elem(&relay_next_hops, &index);
         if (!hop) return RELAY_PASS_NO_NEXT_HOP;
         if (out->ip_length > hop->mtu) return RELAY_PASS_TOO_BIG;
-        out->ethernet_destination = *(struct mac *)hop->destination;
-        out->ethernet_source = *(struct mac *)hop->source;
+        out->macs.first = load64(hop->destination);
+        out->macs.last = load32(hop->source + 2);
         interface_index = hop->interface_index;
     } else if (settings->flags & RELAY_SWAP_NEXT_HOP) {
         if (out->ip_length > settings->swap_mtu) return RELAY_PASS_TOO_BIG;
-        out->ethernet_destination = in->ethernet_source;
-        out->ethernet_source = in->ethernet_destination;
+        const struct ethhdr *ethernet = (void *)(long)ctx->data;
+        if ((void *)(ethernet + 1) > (void *)(long)ctx->data_end) return RELAY_PASS_NOT_IP;
+        out->macs = join(ethernet->h_source, ethernet->h_dest);
     } else if (settings->flags & RELAY_FIB_NEXT_HOP) {
         int reason = look_up_next_hop(ctx, in, out, &interface_index);
         if (reason) return reason;

@@ -134,9 +134,11 @@ struct relay_next_hop {
     __u32 interface_index;
     /// Bytes of the largest IP packet that leaves this way.
     __u16 mtu;
+    __u16 padding;
+    /// As in a frame, one behind the other.
     __u8 destination[6];
     __u8 source[6];
-    __u8 reserved[14];
+    __u8 reserved[12];
 };
 
 /// A limit, and how much of it is used up. A datagram of `amount` bytes (or of 1) passes if
@@ -227,6 +229,7 @@ _Static_assert(__builtin_offsetof(struct relay_settings, hash_seed) == 16, "ABI"
 _Static_assert(__builtin_offsetof(struct relay_settings, lowest_relay_port) == 24, "ABI");
 _Static_assert(__builtin_offsetof(struct relay_entry, traffic) == 8, "aligned for atomic additions");
 _Static_assert(__builtin_offsetof(struct relay_entry, in_source4) == 16, "the key is two words");
+_Static_assert(__builtin_offsetof(struct relay_entry, out_source_port) == 40, "both ports are one word");
 _Static_assert(__builtin_offsetof(struct relay_entry, in_source_port) == 24, "the key is two words");
 _Static_assert(__builtin_offsetof(struct relay_entry, out_source4) == 32, "ABI");
 _Static_assert(__builtin_offsetof(struct relay_entry, flow_label) == 48, "ABI");
@@ -234,8 +237,8 @@ _Static_assert(__builtin_offsetof(struct relay_entry, next_hop) == 56, "ABI");
 _Static_assert(__builtin_offsetof(struct relay_entry, meter) == 60, "ABI");
 _Static_assert(__builtin_offsetof(struct relay_meter, next) == 48, "ABI");
 _Static_assert(__builtin_offsetof(struct relay_addresses, out_source) == 32, "ABI");
-_Static_assert(__builtin_offsetof(struct relay_next_hop, destination) == 6, "ABI");
-_Static_assert(__builtin_offsetof(struct relay_next_hop, source) == 12, "ABI");
+_Static_assert(__builtin_offsetof(struct relay_next_hop, destination) == 8, "ABI");
+_Static_assert(__builtin_offsetof(struct relay_next_hop, source) == 14, "ABI");
 _Static_assert(RELAY_REASONS <= 64, "relay_counters has room");
 
 /// Spreads a word: every bit of it reaches the low ones.
