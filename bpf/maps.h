@@ -36,6 +36,15 @@ struct {
     __type(value, struct relay_next_hop);
 } relay_next_hops SEC(".maps");
 
+/// Element 0 is none.
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct relay_meter);
+} relay_meters SEC(".maps");
+
 /// By CPU. Not a per-CPU map: those cannot be shared, and the program runs with preemption off.
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);

@@ -18,10 +18,13 @@ struct channel_header {
     __be16 length;
 };
 
-/// A MAC address in words, so that it is copied in words.
-struct mac {
-    __u16 words[3];
-};
+// Headers are read and written by words of up to eight bytes, at any address: the machines that this runs on allow it,
+// and it is half the instructions. The first field is in the lowest bits.
+
+static __always_inline __u64 load64(const void *at) { return *(const __u64 *)at; }
+static __always_inline __u32 load32(const void *at) { return *(const __u32 *)at; }
+static __always_inline void store64(void *at, __u64 word) { *(__u64 *)at = word; }
+static __always_inline void store32(void *at, __u32 word) { *(__u32 *)at = word; }
 
 /// A datagram that may be ours.
 struct datagram {
@@ -35,45 +38,39 @@ struct datagram {
     __u32 frame_length;
     __u32 udp_length;
     __u32 payload_length;
-    /// From the start of the frame to the UDP header.
-    __u32 udp_offset;
     __u16 channel;
     __u16 udp_checksum;
     /// What the bytes between payload and end of datagram take away from the UDP checksum's sum.
     __u32 padding_sum;
-    /// IPv4 alone.
+    /// IPv4 alone: its first eight bytes, up to the fragment's offset.
+    __u64 ip_word;
     __u16 ip_checksum;
-    __be16 ip_length;
-    __be16 identification;
-    __be16 fragment;
     __u8 version;
     __u8 traffic_class;
     __u8 ttl;
     __u8 from_peer;
-    struct mac ethernet_destination;
-    struct mac ethernet_source;
 };
 
 /// The addresses and the UDP header's place; 0, or why not.
 static __always_inline int parse_ipv4(struct datagram *in, void *start, void *end) {
     struct iphdr *ip = start;
     if ((void *)(ip + 1) > end) return RELAY_PASS_BAD_LENGTH;
-    if (ip->version != 4) return RELAY_PASS_BAD_LENGTH;
-    if (ip->ihl != 5) return RELAY_PASS_IPV4_OPTIONS;
-    if (ip->frag_off & ~bpf_htons(0x4000)) return RELAY_PASS_FRAGMENT;
-    if (ip->protocol != IPPROTO_UDP) return RELAY_PASS_NOT_UDP;
-    __u32 length = bpf_ntohs(ip->tot_len);
+    // Version, header length, traffic class, length, identification, flags and offset; time to live, protocol, checksum
+    // and source.
+    __u64 first = load64(ip), second = load64(&ip->ttl);
+    if ((first & 0xF0) != 0x40) return RELAY_PASS_BAD_LENGTH;
+    if ((first & 0x0F) != 5) return RELAY_PASS_IPV4_OPTIONS;
+    if ((first >> 48) & (__u16)~bpf_htons(0x4000)) return RELAY_PASS_FRAGMENT;
+    if ((second >> 8 & 0xFF) != IPPROTO_UDP) return RELAY_PASS_NOT_UDP;
+    __u32 length = bpf_ntohs((__u16)(first >> 16));
     if (length < sizeof *ip || length > in->frame_length - ETH_HLEN) return RELAY_PASS_BAD_LENGTH;
     in->version = 4;
-    in->addresses4 = (__u64)ip->daddr << 32 | ip->saddr;
-    in->traffic_class = ip->tos;
-    in->ttl = ip->ttl;
-    in->ip_checksum = ip->check;
-    in->ip_length = ip->tot_len;
-    in->identification = ip->id;
-    in->fragment = ip->frag_off;
+    in->addresses4 = (__u64)ip->daddr << 32 | second >> 32;
+    in->traffic_class = first >> 8;
+    in->ttl = second;
+    in->ip_checksum = second >> 16;
+    in->ip_word = first;
     in->udp_length = length - sizeof *ip;
-    in->udp_offset = ETH_HLEN + sizeof *ip;
     return 0;
 }
 
@@ -91,18 +88,14 @@ static __always_inline int parse_ipv6(struct datagram *in, void *start, void *en
     }
     __u32 length = bpf_ntohs(ip->payload_len);
     if (length + sizeof *ip > in->frame_length - ETH_HLEN) return RELAY_PASS_BAD_LENGTH;
-    // Whole words at any address: the machines that this runs on allow it.
-    const __be64 *source = (const __be64 *)&ip->saddr, *destination = (const __be64 *)&ip->daddr;
     in->version = 6;
-    in->source6[0] = source[0];
-    in->source6[1] = source[1];
-    in->destination6[0] = destination[0];
-    in->destination6[1] = destination[1];
-    __u16 head = bpf_ntohs(*(__be16 *)ip);
-    in->traffic_class = head >> 4;
+    in->source6[0] = load64(&ip->saddr);
+    in->source6[1] = load64((void *)&ip->saddr + 8);
+    in->destination6[0] = load64(&ip->daddr);
+    in->destination6[1] = load64((void *)&ip->daddr + 8);
+    in->traffic_class = bpf_ntohs(*(__be16 *)ip) >> 4;
     in->ttl = ip->hop_limit;
     in->udp_length = length;
-    in->udp_offset = ETH_HLEN + sizeof *ip;
     return 0;
 }
 
@@ -134,9 +127,10 @@ static __always_inline int parse_channel(struct datagram *in, struct udphdr *udp
     if (in->udp_length < sizeof *udp + sizeof *header || (void *)(header + 1) > end) {
         return RELAY_PASS_NOT_CHANNEL_DATA;
     }
-    if ((header->number & bpf_htons(0xC000)) != bpf_htons(0x4000)) return RELAY_PASS_NOT_CHANNEL_DATA;
-    in->channel = header->number;
-    in->payload_length = bpf_ntohs(header->length);
+    __u32 word = load32(header);
+    if ((word & 0xC0) != 0x40) return RELAY_PASS_NOT_CHANNEL_DATA;
+    in->channel = word;
+    in->payload_length = bpf_ntohs((__u16)(word >> 16));
     if (in->payload_length > in->udp_length - sizeof *udp - sizeof *header) return RELAY_PASS_BAD_LENGTH;
     return sum_padding(in, header + 1, end);
 }
@@ -144,9 +138,11 @@ static __always_inline int parse_channel(struct datagram *in, struct udphdr *udp
 static __always_inline int parse_udp(
     struct datagram *in, struct udphdr *udp, void *end, const struct relay_settings *settings) {
     if ((void *)(udp + 1) > end) return RELAY_PASS_BAD_LENGTH;
-    if (in->udp_length < sizeof *udp || bpf_ntohs(udp->len) != in->udp_length) return RELAY_PASS_BAD_LENGTH;
-    in->udp_checksum = udp->check;
-    __u16 port = bpf_ntohs(udp->dest);
+    // Source, destination, length, checksum.
+    __u64 word = load64(udp);
+    if (in->udp_length < sizeof *udp || bpf_ntohs((__u16)(word >> 32)) != in->udp_length) return RELAY_PASS_BAD_LENGTH;
+    in->udp_checksum = word >> 48;
+    __u16 port = bpf_ntohs((__u16)(word >> 16));
     in->from_peer = port >= settings->lowest_relay_port && port <= settings->highest_relay_port;
     if (in->from_peer) {
         in->payload_length = in->udp_length - sizeof *udp;
@@ -154,7 +150,7 @@ static __always_inline int parse_udp(
         int reason = parse_channel(in, udp, end);
         if (reason) return reason;
     }
-    in->ports = udp->source | (__u64)udp->dest << 16 | (__u64)in->channel << 32 | (__u64)in->version << 48;
+    in->ports = (__u32)word | (__u64)in->channel << 32 | (__u64)in->version << 48;
     return 0;
 }
 
@@ -164,8 +160,6 @@ static __always_inline int parse(
     struct ethhdr *ethernet = start;
     if ((void *)(ethernet + 1) > end) return RELAY_PASS_NOT_IP;
     in->frame_length = end - start;
-    in->ethernet_destination = *(struct mac *)ethernet->h_dest;
-    in->ethernet_source = *(struct mac *)ethernet->h_source;
     __be16 type = ethernet->h_proto;
     int reason;
     if (type == bpf_htons(ETH_P_IP)) {

@@ -7,6 +7,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "maps.h"
+#include "meter.h"
 #include "parse.h"
 #include "rewrite.h"
 #include "route.h"
@@ -25,38 +26,38 @@ static __always_inline void count_traffic(struct relay_entry *entry, __u32 paylo
     __sync_fetch_and_add(&entry->traffic, (1ull << RELAY_TRAFFIC_PACKET_SHIFT) + payload_length);
 }
 
-/// The entry that takes the datagram, alive.
-static __always_inline struct relay_entry *find_entry(
-    const struct relay_settings *settings, const struct datagram *in, int *reason) {
-    struct relay_entry *entry = in->version == 4
-                                    ? find4(settings, in->addresses4, in->ports)
-                                    : find6(settings, in->source6, in->destination6, in->ports);
-    if (entry && entry->flags & RELAY_INSIDE) entry = 0;
-    *reason = !entry ? (in->from_peer ? RELAY_PASS_NO_PEER : RELAY_PASS_NO_CHANNEL)
-              : is_over(entry) ? RELAY_PASS_LEASE_OVER
-              : entry->next_hop == RELAY_BARRED_NEXT_HOP ? RELAY_PASS_NO_NEXT_HOP
-                                                         : 0;
-    return entry;
+/// The entry that takes the datagram, alive: 0, or the reason why there is none.
+static __always_inline int find_entry(
+    const struct relay_settings *settings, const struct datagram *in, struct found *found) {
+    *found = in->version == 4 ? find4(settings, in->addresses4, in->ports)
+                              : find6(settings, in->source6, in->destination6, in->ports);
+    if (!found->entry || found->entry->flags & RELAY_INSIDE) {
+        return in->from_peer ? RELAY_PASS_NO_PEER : RELAY_PASS_NO_CHANNEL;
+    }
+    if (is_over(found->entry)) return RELAY_PASS_LEASE_OVER;
+    return found->entry->next_hop == RELAY_BARRED_NEXT_HOP ? RELAY_PASS_NO_NEXT_HOP : 0;
 }
 
 /// Judges a datagram that has its entry: 0 and a complete departure, or the reason why it does not leave here.
 static __always_inline int decide(
     struct xdp_md *ctx, const struct relay_settings *settings, const struct datagram *in,
-    const struct relay_entry *entry, struct relay_entry **hairpin, struct departure *out) {
-    __u32 udp_delta = entry->udp_delta, ip_delta = entry->ip_delta;
+    const struct found *found, struct relay_entry **hairpin, struct departure *out) {
+    const struct relay_entry *entry = found->entry;
+    __u32 udp_delta = entry->udp_delta, ip_delta = entry->ip_delta, slot = found->slot;
     out->to = entry;
     if (entry->flags & RELAY_HAIRPIN) {
-        struct relay_entry *other = find_hairpin(settings, entry);
-        if (!other) return RELAY_PASS_NO_HAIRPIN;
-        if (is_over(other)) return RELAY_PASS_LEASE_OVER;
-        if (other->next_hop == RELAY_BARRED_NEXT_HOP) return RELAY_PASS_NO_NEXT_HOP;
-        udp_delta += other->udp_delta;
-        ip_delta += other->ip_delta;
-        out->to = other;
-        *hairpin = other;
+        struct found other = find_hairpin(settings, found);
+        if (!other.entry) return RELAY_PASS_NO_HAIRPIN;
+        if (is_over(other.entry)) return RELAY_PASS_LEASE_OVER;
+        if (other.entry->next_hop == RELAY_BARRED_NEXT_HOP) return RELAY_PASS_NO_NEXT_HOP;
+        udp_delta += other.entry->udp_delta;
+        ip_delta += other.entry->ip_delta;
+        out->to = other.entry;
+        *hairpin = other.entry;
+        slot = other.slot;
     }
     if (out->to->out_version == 6) {
-        out->addresses = addresses_of(settings, out->to);
+        out->addresses = addresses_of(settings, slot);
         if (!out->addresses) return RELAY_PASS_NO_NEXT_HOP;
     }
     __u8 version = out->to->out_version;
@@ -66,7 +67,7 @@ static __always_inline int decide(
     out->udp_length = out->ip_length - (version == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
     out->udp_checksum = depart_checksum(in, out, udp_delta);
     // The TTL is the first byte of its word.
-    out->ip_delta = ip_delta + (__u16)~in->ip_length + bpf_htons(out->ip_length) + (__u16)~bpf_htons(0x0100);
+    out->ip_delta = ip_delta + (__u16)~(in->ip_word >> 16) + bpf_htons(out->ip_length) + (__u16)~bpf_htons(0x0100);
     int reason = find_next_hop(ctx, settings, in, out);
     if (reason) return reason;
     return in->ttl <= 1 ? RELAY_DROP_TTL : 0;
@@ -93,13 +94,18 @@ static __always_inline int relay(struct xdp_md *ctx) {
     struct datagram in = {};
     int reason = parse(&in, start, end, settings);
     if (reason) return leave(reason, end - start);
-    struct relay_entry *entry = find_entry(settings, &in, &reason);
-    if (!entry || reason) return leave(reason, in.frame_length);
-
-    struct relay_entry *hairpin = 0;
-    struct departure out = {};
-    reason = decide(ctx, settings, &in, entry, &hairpin, &out);
+    struct found found = {};
+    reason = find_entry(settings, &in, &found);
     if (reason) return leave(reason, in.frame_length);
+
+    struct relay_entry *entry = found.entry, *hairpin = 0;
+    struct departure out = {};
+    reason = decide(ctx, settings, &in, &found, &hairpin, &out);
+    if (reason) return leave(reason, in.frame_length);
+    __u32 out_meter = hairpin ? hairpin->meter : RELAY_NO_METER;
+    if ((entry->meter | out_meter) && !relay_meter_datagram(entry->meter, out_meter, in.payload_length)) {
+        return leave(RELAY_DROP_RATE, in.frame_length);
+    }
     reason = rewrite(ctx, &in, &out);
     if (reason) return leave(reason, in.frame_length);
 

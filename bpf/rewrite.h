@@ -11,6 +11,12 @@
 #include "checksum.h"
 #include "parse.h"
 
+/// Both MAC addresses as they begin a frame, the destination first.
+struct macs {
+    __u64 first;
+    __u32 last;
+};
+
 /// Everything that is decided about a datagram before the first byte is written.
 struct departure {
     /// IPv4 addresses, ports, channel and flow label.
@@ -25,8 +31,7 @@ struct departure {
     __u32 ip_delta;
     /// XDP_TX or XDP_REDIRECT.
     int action;
-    struct mac ethernet_destination;
-    struct mac ethernet_source;
+    struct macs macs;
 };
 
 /// The bytes before the payload.
@@ -50,23 +55,26 @@ static __always_inline __u16 depart_checksum(const struct datagram *in, const st
     return checksum ? checksum : 0xFFFF;
 }
 
+/// Time to live, protocol, checksum and addresses.
+static __always_inline void write_ipv4_tail(
+    struct iphdr *ip, const struct datagram *in, const struct relay_entry *to, __u16 checksum) {
+    __u32 head = (__u8)(in->ttl - 1) | IPPROTO_UDP << 8 | (__u32)checksum << 16;
+    store64(&ip->ttl, head | (__u64)to->out_source4 << 32);
+    ip->daddr = to->out_destination4;
+}
+
 static __always_inline void write_ipv4(struct iphdr *ip, const struct datagram *in, const struct departure *out) {
-    *(__be16 *)ip = bpf_htons(0x4500 | in->traffic_class);
-    ip->tot_len = bpf_htons(out->ip_length);
-    ip->ttl = in->ttl - 1;
-    ip->protocol = IPPROTO_UDP;
-    ip->saddr = out->to->out_source4;
-    ip->daddr = out->to->out_destination4;
+    __u64 length = (__u64)bpf_htons(out->ip_length) << 16;
     if (in->version == 4) {
-        ip->id = in->identification;
-        ip->frag_off = in->fragment;
-        ip->check = update_checksum(in->ip_checksum, out->ip_delta);
+        store64(ip, (in->ip_word & ~0xFFFF0000ull) | length);
+        write_ipv4_tail(ip, in, out->to, update_checksum(in->ip_checksum, out->ip_delta));
         return;
     }
     // RFC 7915 section 5.1. Identifiers need not be in order, only seldom the same: the checksum serves.
-    ip->id = out->ip_length > RELAY_LARGEST_WITHOUT_DF ? 0 : out->udp_checksum;
-    ip->frag_off = out->ip_length > RELAY_LARGEST_WITHOUT_DF ? bpf_htons(0x4000) : 0;
-    ip->check = 0;
+    __u64 fragment = out->ip_length > RELAY_LARGEST_WITHOUT_DF ? (__u64)bpf_htons(0x4000) << 48
+                                                               : (__u64)out->udp_checksum << 32;
+    store64(ip, 0x45 | (__u64)in->traffic_class << 8 | length | fragment);
+    write_ipv4_tail(ip, in, out->to, 0);
     __u32 sum = 0;
     const __u16 *words = (const __u16 *)ip;
 #pragma unroll
@@ -75,12 +83,13 @@ static __always_inline void write_ipv4(struct iphdr *ip, const struct datagram *
 }
 
 static __always_inline void write_ipv6(struct ipv6hdr *ip, const struct datagram *in, const struct departure *out) {
-    *(__be32 *)ip = bpf_htonl(6u << 28 | (__u32)in->traffic_class << 20) | out->to->flow_label;
-    ip->payload_len = bpf_htons(out->udp_length);
-    ip->nexthdr = IPPROTO_UDP;
-    ip->hop_limit = in->ttl - 1;
-    __builtin_memcpy(&ip->saddr, out->addresses->out_source, sizeof ip->saddr);
-    __builtin_memcpy(&ip->daddr, out->addresses->out_destination, sizeof ip->daddr);
+    __u32 head = bpf_htonl(6u << 28 | (__u32)in->traffic_class << 20) | out->to->flow_label;
+    __u32 tail = bpf_htons(out->udp_length) | IPPROTO_UDP << 16 | (__u32)(__u8)(in->ttl - 1) << 24;
+    store64(ip, head | (__u64)tail << 32);
+    store64(&ip->saddr, out->addresses->out_source[0]);
+    store64((void *)&ip->saddr + 8, out->addresses->out_source[1]);
+    store64(&ip->daddr, out->addresses->out_destination[0]);
+    store64((void *)&ip->daddr + 8, out->addresses->out_destination[1]);
 }
 
 /// Writes all headers at the start of a frame that has its new size. 0, or -1 where the frame is too short.
@@ -88,8 +97,8 @@ static __always_inline int write_headers(
     void *start, void *end, const struct datagram *in, const struct departure *out) {
     struct ethhdr *ethernet = start;
     if ((void *)(ethernet + 1) > end) return -1;
-    *(struct mac *)ethernet->h_dest = out->ethernet_destination;
-    *(struct mac *)ethernet->h_source = out->ethernet_source;
+    store64(ethernet, out->macs.first);
+    store32((void *)ethernet + 8, out->macs.last);
     struct udphdr *udp;
     if (out->to->out_version == 4) {
         struct iphdr *ip = (void *)(ethernet + 1);
@@ -105,15 +114,12 @@ static __always_inline int write_headers(
         udp = (void *)(ip + 1);
     }
     if ((void *)(udp + 1) > end) return -1;
-    udp->source = out->to->out_source_port;
-    udp->dest = out->to->out_destination_port;
-    udp->len = bpf_htons(out->udp_length);
-    udp->check = out->udp_checksum;
+    store64(udp, load32(&out->to->out_source_port) | (__u64)bpf_htons(out->udp_length) << 32 |
+                     (__u64)out->udp_checksum << 48);
     if (out->to->out_channel) {
         struct channel_header *header = (void *)(udp + 1);
         if ((void *)(header + 1) > end) return -1;
-        header->number = out->to->out_channel;
-        header->length = bpf_htons(in->payload_length);
+        store32(header, out->to->out_channel | (__u32)bpf_htons(in->payload_length) << 16);
     }
     return 0;
 }

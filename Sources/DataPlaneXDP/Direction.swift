@@ -34,11 +34,12 @@ struct Direction: Hashable {
     ///   - lease: in units of the program's clock.
     ///   - flags: of `relay_entry_flag`.
     ///   - seed: makes the flow labels hard to guess.
-    func entry(lease: UInt32, nextHop: UInt16, flags: UInt8, seed: UInt64) -> Entry {
+    func entry(lease: UInt32, nextHop: UInt16, meter: MeterIndex = .none, flags: UInt8, seed: UInt64) -> Entry {
         var entry = relay_entry()
         var addresses = relay_addresses()
         entry.lease = lease
         entry.next_hop = nextHop
+        entry.meter = meter.rawValue
         entry.flags = flags
         entry.in_source_port = arriving.source.port.bigEndian
         entry.in_destination_port = arriving.destination.port.bigEndian

@@ -18,6 +18,8 @@ struct RouteTable: Sendable {
     struct Placed: Sendable {
         let slot: SlotIndex
         let way: Way
+        /// What it is held to.
+        fileprivate(set) var meter = HeldMeter.none
         /// The traffic that was reported already, packed as in the entry.
         var reported: UInt64 = 0
     }
@@ -30,6 +32,7 @@ struct RouteTable: Sendable {
 
     private var slots: SlotTable
     private var hops: NextHopTable
+    private var meters: MeterTable
     private var ways: [Way: WayState] = [:]
     var policy: Policy
     var finder: WayFinder
@@ -41,6 +44,7 @@ struct RouteTable: Sendable {
     init(_ program: XDPProgram, policy: Policy, finder: WayFinder, clock: LeaseClock) {
         slots = unsafe SlotTable(program.entries, count: program.sizes.slots, seed: policy.hashSeed)
         hops = unsafe NextHopTable(program.nextHops)
+        meters = unsafe MeterTable(program.meters, count: program.sizes.meters)
         self.policy = policy
         self.finder = finder
         self.clock = clock
@@ -52,14 +56,19 @@ struct RouteTable: Sendable {
     /// Routes that are in the kernel now.
     var routeCount: Int { slots.liveCount / 2 }
 
+    /// Meters in the kernel now, each direction for itself.
+    var meterCount: Int { meters.usedCount }
+
     var hasRoom: Bool { slots.liveCount + 2 <= capacity }
 
     /// Both directions of a route; nothing where there is no room, and then it stays on the slow path.
     mutating func install(_ route: Route) -> (toPeer: Placed, toClient: Placed)? {
         guard hasRoom else { return nil }
         let lease = clock.lease(until: route.until)
-        guard let toPeer = place(.toPeer(route), lease, flags: flags(of: route).toPeer) else { return nil }
-        guard let toClient = place(.toClient(route), lease, flags: flags(of: route).toClient) else {
+        let flags = flags(of: route)
+        guard let toPeer = place(.toPeer(route), lease, (.toPeer, route.meters), flags: flags.toPeer)
+        else { return nil }
+        guard let toClient = place(.toClient(route), lease, (.toClient, route.meters), flags: flags.toClient) else {
             remove(toPeer)
             return nil
         }
@@ -72,17 +81,22 @@ struct RouteTable: Sendable {
         return (UInt8(RELAY_HAIRPIN.rawValue), UInt8(RELAY_INSIDE.rawValue))
     }
 
-    private mutating func place(_ direction: Direction, _ lease: UInt32, flags: UInt8) -> Placed? {
+    private mutating func place(
+        _ direction: Direction, _ lease: UInt32, _ held: (in: MeterDirection, to: RouteMeters), flags: UInt8
+    ) -> Placed? {
+        guard let meter = meters.hold(held.to, held.in) else { return nil }
         let way = Way(
             arrival: direction.arriving.destination.ip, source: direction.leaving.source.ip,
             destination: direction.leaving.destination.ip, isHandedOver: flags == RELAY_HAIRPIN.rawValue)
-        let entry = direction.entry(lease: lease, nextHop: hopIndex(of: way), flags: flags, seed: policy.hashSeed)
+        let entry = direction.entry(
+            lease: lease, nextHop: hopIndex(of: way), meter: meter.index, flags: flags, seed: policy.hashSeed)
         guard let slot = slots.insert(entry) else {
             forgetIfUnused(way)
+            meters.release(meter)
             return nil
         }
         ways[way]?.slots.insert(slot)
-        return Placed(slot: slot, way: way)
+        return Placed(slot: slot, way: way, meter: meter)
     }
 
     /// Whether both directions of a route are in the kernel as they were installed.
@@ -93,7 +107,8 @@ struct RouteTable: Sendable {
 
     private func holds(_ direction: Direction, _ placed: Placed, _ flags: UInt8) -> Bool {
         let entry = direction.entry(lease: 0, nextHop: 0, flags: flags, seed: policy.hashSeed)
-        return slots.holds(entry, nextHop: ways[placed.way]?.hop ?? 0, at: placed.slot)
+        return meters.isIntact(placed.meter)
+            && slots.holds(entry, nextHop: ways[placed.way]?.hop ?? 0, meter: placed.meter.index, at: placed.slot)
     }
 
     /// Whether the program still sees a direction.
@@ -104,8 +119,23 @@ struct RouteTable: Sendable {
 
     mutating func renew(_ placed: Placed, until: Instant) { slots.setLease(placed.slot, clock.lease(until: until)) }
 
+    /// Holds both directions of a route to other meters, or to other limits of the same.
+    /// - Returns: false where there is no room for them; then the route must not stay.
+    mutating func meter(_ toPeer: inout Placed, _ toClient: inout Placed, _ meters: RouteMeters) -> Bool {
+        meter(&toPeer, .toPeer, meters) && meter(&toClient, .toClient, meters)
+    }
+
+    private mutating func meter(_ placed: inout Placed, _ direction: MeterDirection, _ wanted: RouteMeters) -> Bool {
+        guard let meter = meters.hold(wanted, direction) else { return false }
+        if meter != placed.meter { slots.setMeter(placed.slot, meter.index) }
+        meters.release(placed.meter)
+        placed.meter = meter
+        return true
+    }
+
     mutating func remove(_ placed: Placed) {
         slots.remove(placed.slot)
+        meters.release(placed.meter)
         ways[placed.way]?.slots.remove(placed.slot)
         forgetIfUnused(placed.way)
     }
@@ -176,11 +206,12 @@ struct RouteTable: Sendable {
     struct Quarantine: Sendable {
         fileprivate let slots: [SlotIndex]
         fileprivate let hops: [UInt16]
-        var isEmpty: Bool { slots.isEmpty && hops.isEmpty }
+        fileprivate let meters: [MeterIndex]
+        var isEmpty: Bool { slots.isEmpty && hops.isEmpty && meters.isEmpty }
     }
 
     mutating func takeQuarantine() -> Quarantine {
-        Quarantine(slots: slots.takeQuarantined(), hops: hops.takeQuarantined())
+        Quarantine(slots: slots.takeQuarantined(), hops: hops.takeQuarantined(), meters: meters.takeQuarantined())
     }
 
     /// Leaves no entry behind. To be called when no program looks any more.
@@ -189,5 +220,6 @@ struct RouteTable: Sendable {
     mutating func sweep(_ quarantine: Quarantine) {
         slots.sweep(quarantine.slots)
         hops.sweep(quarantine.hops)
+        meters.sweep(quarantine.meters)
     }
 }

@@ -59,7 +59,6 @@ struct SlotTable: @unchecked Sendable {
         guard let found else { return nil }
         if entry.hasAddresses { unsafe addresses[found] = entry.addresses }
         var written = entry.line
-        written.slot = UInt32(found)
         written.state = unsafe entries[found].state
         unsafe entries[found] = written
         unsafe cbpf_publish_state(entries + found, RELAY_SLOT_LIVE.rawValue)
@@ -91,20 +90,25 @@ struct SlotTable: @unchecked Sendable {
         unsafe cbpf_set_next_hop(entries + slot.rawValue, nextHop)
     }
 
+    mutating func setMeter(_ slot: SlotIndex, _ meter: MeterIndex) {
+        precondition(uses[slot.rawValue] == .live, "slot \(slot.rawValue) is not live")
+        unsafe cbpf_set_meter(entries + slot.rawValue, meter.rawValue)
+    }
+
     /// Whether the program still sees the entry of a slot that is in use.
     func isLive(_ slot: SlotIndex) -> Bool {
         precondition(slot.rawValue < count, "there is no slot \(slot.rawValue)")
         return unsafe cbpf_state(entries + slot.rawValue) == RELAY_SLOT_LIVE.rawValue
     }
 
-    /// Whether a slot holds what was once inserted there, `entry` and the next hop `nextHop`; lease and traffic aside.
-    func holds(_ entry: Entry, nextHop: UInt16, at slot: SlotIndex) -> Bool {
+    /// Whether a slot holds what was once inserted there, `entry` with this next hop and meter; lease and traffic aside.
+    func holds(_ entry: Entry, nextHop: UInt16, meter: MeterIndex, at slot: SlotIndex) -> Bool {
         precondition(uses[slot.rawValue] == .live, "slot \(slot.rawValue) is not live")
         var expected = entry
         var found = held(at: slot.rawValue)
         expected.line.state = RELAY_SLOT_LIVE.rawValue
-        expected.line.slot = UInt32(slot.rawValue)
         expected.line.next_hop = nextHop
+        expected.line.meter = meter.rawValue
         expected.line.lease = found.line.lease
         expected.line.traffic = found.line.traffic
         if !entry.hasAddresses { found.addresses = expected.addresses }

@@ -29,7 +29,7 @@ final class WorkerRoutes: RouteOffload {
             case .install(let route): install(route, in: &table)
             case .renew(let id, let until): renew(id, until, in: &table)
             case .remove(let id): return remove(id, from: &table)
-            case .meter: break
+            case .meter(let id, let meters): return meter(id, meters, in: &table)
             }
             return nil
         }
@@ -61,6 +61,19 @@ final class WorkerRoutes: RouteOffload {
         } else {
             isInDoubt = true
         }
+    }
+
+    /// Where there is no room for the meters, the route leaves the kernel: the worker installs it again, and it waits.
+    private func meter(_ id: RouteID, _ meters: RouteMeters, in table: inout RouteTable) -> RouteUsage? {
+        guard var installed = routes[id] else {
+            if waiting[id] != nil { waiting[id]?.meters = meters } else { isInDoubt = true }
+            return nil
+        }
+        let isMetered = table.meter(&installed.toPeer, &installed.toClient, meters)
+        routes[id] = installed
+        guard !isMetered else { return nil }
+        isInDoubt = true
+        return remove(id, from: &table)
     }
 
     private func remove(_ id: RouteID, from table: inout RouteTable) -> RouteUsage? {
@@ -103,6 +116,7 @@ final class WorkerRoutes: RouteOffload {
             for (id, installed) in routes {
                 if let route = wanted[id], table.holds(route, installed.toPeer, installed.toClient) {
                     renew(id, route.until, in: &table)
+                    if let usage = meter(id, route.meters, in: &table) { ended.append(usage) }
                 } else if let usage = remove(id, from: &table) {
                     ended.append(usage)
                 }

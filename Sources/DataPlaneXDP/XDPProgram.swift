@@ -12,6 +12,14 @@ final class XDPProgram: @unchecked Sendable {
     struct Sizes: Sendable, Equatable {
         /// Routes that can be in the kernel at once.
         let routes: Int
+        /// Rates that can be counted there at once, each in both directions.
+        let meters: Int
+
+        /// - Parameter meters: without it, enough for every route to have an allocation and a user of its own.
+        init(routes: Int, meters: Int? = nil) {
+            self.routes = routes
+            self.meters = meters ?? 2 * routes
+        }
 
         /// Slots of the table: a power of two, at most half of them used (each route takes two), so that neighbourhoods
         /// hardly ever fill up.
@@ -24,9 +32,13 @@ final class XDPProgram: @unchecked Sendable {
         /// Of the map: an entry and its IPv6 addresses for each slot.
         var elements: Int { 2 * slots }
 
+        /// Of the map of meters: both directions, and none.
+        var meterElements: Int { 2 * (meters + 1) }
+
         /// What the maps take of the kernel's memory.
         var mapByteCount: Int {
             MemoryLayout<relay_entry>.stride * elements + MemoryLayout<relay_next_hop>.stride * Int(RELAY_NEXT_HOPS)
+                + MemoryLayout<relay_meter>.stride * meterElements
         }
     }
 
@@ -41,6 +53,7 @@ final class XDPProgram: @unchecked Sendable {
     private let cpuCount: Int
     let entries: UnsafeMutablePointer<relay_entry>
     let nextHops: UnsafeMutablePointer<relay_next_hop>
+    let meters: UnsafeMutablePointer<relay_meter>
     private let settings: UnsafeMutablePointer<relay_settings>
     private let counters: UnsafeMutablePointer<relay_counters>
 
@@ -57,6 +70,7 @@ final class XDPProgram: @unchecked Sendable {
         unsafe self.object = object
         var log = [CChar](repeating: 0, count: 64 * 1024)
         error = unsafe cbpf_set_entries(object, "relay_entries", UInt32(sizes.elements))
+        if error == 0 { error = unsafe cbpf_set_entries(object, "relay_meters", UInt32(sizes.meterElements)) }
         if error == 0 { error = unsafe cbpf_set_entries(object, "relay_counters", UInt32(cpuCount)) }
         if error == 0 { error = unsafe cbpf_load(object, &log, log.count) }
         verifierLog = String(decoding: log.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
@@ -72,6 +86,7 @@ final class XDPProgram: @unchecked Sendable {
             unsafe entries = try Self.share(object, "relay_entries", of: relay_entry.self, count: sizes.elements)
             unsafe nextHops = try Self.share(
                 object, "relay_next_hops", of: relay_next_hop.self, count: Int(RELAY_NEXT_HOPS))
+            unsafe meters = try Self.share(object, "relay_meters", of: relay_meter.self, count: sizes.meterElements)
             unsafe settings = try Self.share(object, "relay_settings", of: relay_settings.self, count: 1)
             unsafe counters = try Self.share(object, "relay_counters", of: relay_counters.self, count: cpuCount)
         } catch {
@@ -84,6 +99,7 @@ final class XDPProgram: @unchecked Sendable {
     deinit {
         unsafe cbpf_unshare(entries, MemoryLayout<relay_entry>.stride * sizes.elements)
         unsafe cbpf_unshare(nextHops, MemoryLayout<relay_next_hop>.stride * Int(RELAY_NEXT_HOPS))
+        unsafe cbpf_unshare(meters, MemoryLayout<relay_meter>.stride * sizes.meterElements)
         unsafe cbpf_unshare(settings, MemoryLayout<relay_settings>.stride)
         unsafe cbpf_unshare(counters, MemoryLayout<relay_counters>.stride * cpuCount)
         unsafe cbpf_close(object)

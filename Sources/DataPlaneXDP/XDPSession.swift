@@ -30,7 +30,11 @@ public final class XDPSession: Sendable {
     private let lifecycle = Mutex(())
 
     /// Looks for interfaces, checks them, and has the kernel verify the program. Attaches nothing.
-    public init(_ options: XDPOptions) throws(PlaneError) {
+    public convenience init(_ options: XDPOptions) throws(PlaneError) {
+        try self.init(options, XDPProgram.Sizes(routes: options.routes))
+    }
+
+    init(_ options: XDPOptions, _ sizes: XDPProgram.Sizes) throws(PlaneError) {
         self.options = options
         let addresses = XDPAddresses(options)
         state = Mutex(State(addresses: addresses))
@@ -43,7 +47,6 @@ public final class XDPSession: Sendable {
                 why: String(systemErrorNumber: abs(error)),
                 mend: "Start Linux without nohz_full, allow membarrier in the seccomp profile, or use another plane.")
         }
-        let sizes = XDPProgram.Sizes(routes: options.routes)
         program = try Privileges.exercise { () throws(PlaneError) in try XDPProgram(sizes: sizes) }
         // Loaded is loaded: it is attached, detached and attached again without them.
         Privileges.drop()

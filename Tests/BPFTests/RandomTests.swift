@@ -10,17 +10,33 @@ import Testing
 
 @Suite("Random packets", .enabled(if: Kernel.isAvailable, "\(Kernel.reason)"))
 struct RandomTests {
-    /// Every kind of route: all families, hairpins, elsewhere, short MTU, over.
+    /// Limits that no packet of these tests reaches: of the allocation alone, of the user alone, of both, and none.
+    static let wideMeters: [RouteMeters] = {
+        let wide = RateLimit(bitsPerSecond: 1_000_000_000_000, packetsPerSecond: 1_000_000_000)
+        let (allocation, user) = (
+            RouteMeter(id: MeterID(rawValue: 1), limit: wide), RouteMeter(id: MeterID(rawValue: 2), limit: wide)
+        )
+        return [
+            .none, RouteMeters(allocation: allocation), RouteMeters(user: user),
+            RouteMeters(allocation: RouteMeter(id: MeterID(rawValue: 3), limit: wide), user: user),
+        ]
+    }()
+
+    /// Every kind of route: all families, hairpins, elsewhere, short MTU, over; metered and not.
     static func crowdedWorld() throws -> World {
         var world = try World()
         for client in AddressFamily.allCases {
             for peer in AddressFamily.allCases {
                 for number: UInt16 in 0..<4 {
+                    world.meters = wideMeters[Int(number)]
                     try world.addRoute(client, peer, channel: 0x4000 + number, isElsewhere: number == 1)
                 }
                 try world.addRoute(client, peer, channel: 0x4FFF, mtu: 200)
                 try world.addRoute(client, peer, isOver: true)
-                for relays in AddressFamily.allCases { try world.addHairpin(client, peer, relays: relays) }
+                for relays in AddressFamily.allCases {
+                    world.meters = wideMeters[relays == .ipv4 ? 3 : 0]
+                    try world.addHairpin(client, peer, relays: relays)
+                }
             }
         }
         return world
@@ -46,6 +62,9 @@ struct RandomTests {
                 }
                 let paths = (0..<RELAY_PATHS.rawValue).map { world.kernel.program.count(of: $0).packets }
                 left.add(Int(paths.reduce(0, +)), ordering: .relaxed)
+                #expect(world.kernel.packets(RELAY_DROP_RATE) == 0)
+                let unused = (1...6).filter { world.kernel.program.meters[$0].packets.until == 0 }
+                #expect(unused == [], "\(generator): meters that nothing passed")
                 #expect(paths.count { $0 > 1000 } == 12, "\(generator): some paths were hardly taken: \(paths)")
             } catch {
                 failures.withLock { $0.append("\(error)") }

@@ -79,10 +79,10 @@ class KernelObjects:
             os.close(link)
 
     def entries(self) -> "Entries":
-        """Of the maps with elements of this size the settings have one element."""
+        """Of the maps with elements of this size (settings, meters and entries) it has the most of them."""
         maps = self._take({"map_type": str(MAP_TYPE_ARRAY), "value_size": str(ENTRY_BYTES)})
         entries = [Entries(map) for map in maps]
-        assert len(entries) == 2, "there are one map of entries and one of settings"
+        assert len(entries) == 3, "there are one map of settings, one of meters and one of entries"
         return max(entries, key=lambda each: each.count)
 
 

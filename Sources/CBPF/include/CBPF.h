@@ -92,6 +92,22 @@ static inline void cbpf_set_next_hop(struct relay_entry *entry, uint16_t next_ho
     __atomic_store_n(&entry->next_hop, next_hop, __ATOMIC_RELEASE);
 }
 
+static inline void cbpf_set_meter(struct relay_entry *entry, uint32_t meter) {
+    __atomic_store_n(&entry->meter, meter, __ATOMIC_RELEASE);
+}
+
+static inline void cbpf_set_next_meter(struct relay_meter *meter, uint32_t next) {
+    __atomic_store_n(&meter->next, next, __ATOMIC_RELEASE);
+}
+
+/// Another limit for a bucket that may be in use, of which nothing is used up. A datagram that comes meanwhile may be
+/// judged by parts of both.
+static inline void cbpf_set_limit(struct relay_bucket *bucket, uint64_t interval, uint64_t burst) {
+    __atomic_store_n(&bucket->interval, interval, __ATOMIC_RELAXED);
+    __atomic_store_n(&bucket->burst, burst, __ATOMIC_RELAXED);
+    __atomic_store_n(&bucket->until, 0, __ATOMIC_RELAXED);
+}
+
 static inline uint32_t cbpf_state(const struct relay_entry *entry) {
     return __atomic_load_n(&entry->state, __ATOMIC_RELAXED);
 }

@@ -7,7 +7,7 @@
 /// `relay_settings.magic`: a map of zeros is no configuration, and the program passes everything.
 #define RELAY_MAGIC 0x52454C59u
 /// Of this header; a program of another version passes everything.
-#define RELAY_ABI_VERSION 2u
+#define RELAY_ABI_VERSION 3u
 
 /// How many neighbouring slots a look-up tries.
 #define RELAY_PROBES 32
@@ -22,6 +22,10 @@
 #define RELAY_BARRED_NEXT_HOP 65535
 #define RELAY_NEXT_HOPS 65536
 #define RELAY_DEVICES 64
+/// The index of `relay_entry.meter` and `relay_meter.next` that means "as fast as it can".
+#define RELAY_NO_METER 0
+/// The bits behind the point of `relay_bucket.interval`.
+#define RELAY_INTERVAL_SHIFT 16
 /// Larger channel data than this is left to the slow path: no frame without fragments holds it.
 #define RELAY_LARGEST_PAYLOAD 0x3FFF
 /// The largest IPv4 packet out of IPv6 that leaves without DF (RFC 7915 section 5.1).
@@ -73,7 +77,7 @@ enum relay_entry_flag {
 };
 
 /// One direction of a route: which datagrams it takes and how they leave. Written while `state` is not live and
-/// published by it; afterwards only `lease`, `next_hop` and `state` change, each by one store, and `traffic` by atomic
+/// published by it; afterwards only `lease`, `next_hop`, `meter` and `state` change, each by one store, and `traffic` by atomic
 /// additions.
 ///
 /// One cache line, and close together: with many routes each packet waits for its line, and the processor for the page
@@ -113,8 +117,8 @@ struct relay_entry {
     /// An index into `relay_next_hops`.
     __u16 next_hop;
     __u16 reserved;
-    /// The index of this entry.
-    __u32 slot;
+    /// An index into `relay_meters`.
+    __u32 meter;
 };
 
 /// The IPv6 addresses of an entry; meaningless where IPv4 arrives, or leaves.
@@ -130,9 +134,34 @@ struct relay_next_hop {
     __u32 interface_index;
     /// Bytes of the largest IP packet that leaves this way.
     __u16 mtu;
+    __u16 padding;
+    /// As in a frame, one behind the other.
     __u8 destination[6];
     __u8 source[6];
-    __u8 reserved[14];
+    __u8 reserved[12];
+};
+
+/// A limit, and how much of it is used up. A datagram of `amount` bytes (or of 1) passes if
+/// max(until, now) + (amount * interval >> RELAY_INTERVAL_SHIFT) is at most `burst` ahead of now; then that is the new
+/// `until`. Both times are of `bpf_ktime_get_coarse_ns`, CLOCK_MONOTONIC_COARSE.
+struct relay_bucket {
+    /// Nanoseconds: when nothing of the burst is used up any more. Changed by the program.
+    __u64 until;
+    /// Nanoseconds that a byte or a datagram takes at the limit, as 48.16 fixed point; 0: no limit.
+    __u64 interval;
+    /// Nanoseconds that `until` may lie ahead.
+    __u64 burst;
+};
+
+/// What one direction of an allocation, or of a user, is held to. Written while no entry and no meter names it;
+/// afterwards `next`, `interval` and `burst` change by one store each.
+struct relay_meter {
+    /// Of payload.
+    struct relay_bucket bytes;
+    struct relay_bucket packets;
+    /// The index of the meter that a datagram must pass besides: the user's of an allocation.
+    __u32 next;
+    __u32 reserved[3];
 };
 
 /// What became of a datagram: the index of a counter. The first sixteen are the forwarded ones, by path.
@@ -177,6 +206,8 @@ enum relay_reason {
     RELAY_DROP_TTL,
     /// The frame changed its size and could not be written: must stay zero.
     RELAY_DROP_REWRITE,
+    /// Faster than an allocation or a user may be.
+    RELAY_DROP_RATE,
 
     RELAY_REASONS,
 };
@@ -192,18 +223,22 @@ _Static_assert(sizeof(struct relay_settings) == 64, "one cache line");
 _Static_assert(sizeof(struct relay_entry) == 64, "one cache line");
 _Static_assert(sizeof(struct relay_addresses) == sizeof(struct relay_entry), "elements of the same map");
 _Static_assert(sizeof(struct relay_next_hop) == 32, "half a cache line");
+_Static_assert(sizeof(struct relay_meter) == 64, "one cache line");
 _Static_assert(sizeof(struct relay_counters) == 1024, "whole cache lines");
 _Static_assert(__builtin_offsetof(struct relay_settings, hash_seed) == 16, "ABI");
 _Static_assert(__builtin_offsetof(struct relay_settings, lowest_relay_port) == 24, "ABI");
 _Static_assert(__builtin_offsetof(struct relay_entry, traffic) == 8, "aligned for atomic additions");
 _Static_assert(__builtin_offsetof(struct relay_entry, in_source4) == 16, "the key is two words");
+_Static_assert(__builtin_offsetof(struct relay_entry, out_source_port) == 40, "both ports are one word");
 _Static_assert(__builtin_offsetof(struct relay_entry, in_source_port) == 24, "the key is two words");
 _Static_assert(__builtin_offsetof(struct relay_entry, out_source4) == 32, "ABI");
 _Static_assert(__builtin_offsetof(struct relay_entry, flow_label) == 48, "ABI");
 _Static_assert(__builtin_offsetof(struct relay_entry, next_hop) == 56, "ABI");
+_Static_assert(__builtin_offsetof(struct relay_entry, meter) == 60, "ABI");
+_Static_assert(__builtin_offsetof(struct relay_meter, next) == 48, "ABI");
 _Static_assert(__builtin_offsetof(struct relay_addresses, out_source) == 32, "ABI");
-_Static_assert(__builtin_offsetof(struct relay_next_hop, destination) == 6, "ABI");
-_Static_assert(__builtin_offsetof(struct relay_next_hop, source) == 12, "ABI");
+_Static_assert(__builtin_offsetof(struct relay_next_hop, destination) == 8, "ABI");
+_Static_assert(__builtin_offsetof(struct relay_next_hop, source) == 14, "ABI");
 _Static_assert(RELAY_REASONS <= 64, "relay_counters has room");
 
 /// Spreads a word: every bit of it reaches the low ones.

@@ -11,6 +11,7 @@ import STUN
 final class Kernel {
     let program: XDPProgram
     var table: SlotTable
+    var meters: MeterTable
     private var nextHopCount: UInt16 = 1
     static let seed: UInt64 = 0x5EED
 
@@ -47,6 +48,7 @@ final class Kernel {
         let sizes = XDPProgram.Sizes(routes: routes)
         program = try elf.map { try XDPProgram(sizes: sizes, elf: $0) } ?? XDPProgram(sizes: sizes)
         table = SlotTable(program.entries, count: program.sizes.slots, seed: Self.seed)
+        meters = MeterTable(program.meters, count: sizes.meters)
         if Self.otherInterface != 0 { _ = program.addDevice(Self.otherInterface) }
         var settings = relay_settings()
         settings.hash_seed = Self.seed
@@ -68,15 +70,18 @@ final class Kernel {
         return nextHopCount
     }
 
-    /// Both directions of a route, with leases that are far away or over.
+    /// Both directions of a route, with leases that are far away or over, held to its meters.
     @discardableResult
     func install(_ route: ReferenceRoute, relays: [IPAddress]) throws -> [SlotIndex] {
         let lease: UInt32 = route.isOver ? 1 : .max
+        guard let upMeter = meters.hold(route.route.meters, .toPeer),
+            let downMeter = meters.hold(route.route.meters, .toClient)
+        else { throw Full() }
         let toPeer = Direction.toPeer(route.route).entry(
-            lease: lease, nextHop: addNextHop(route.toPeer),
+            lease: lease, nextHop: addNextHop(route.toPeer), meter: upMeter.index,
             flags: relays.contains(route.route.peer.ip) ? UInt8(RELAY_HAIRPIN.rawValue) : 0, seed: Self.seed)
         let toClient = Direction.toClient(route.route).entry(
-            lease: lease, nextHop: addNextHop(route.toClient),
+            lease: lease, nextHop: addNextHop(route.toClient), meter: downMeter.index,
             flags: relays.contains(route.route.peer.ip) ? UInt8(RELAY_INSIDE.rawValue) : 0, seed: Self.seed)
         guard let one = table.insert(toPeer), let two = table.insert(toClient) else { throw Full() }
         return [one, two]
@@ -118,6 +123,11 @@ final class Kernel {
                 bytes: Array(
                     UnsafeRawBufferPointer(start: UnsafeRawPointer(run.result), count: Int(run.result_byte_count))))
         }
+    }
+
+    /// A meter's element, if a route is held to it.
+    func meter(_ key: MeterTable.Key) -> UnsafeMutablePointer<relay_meter>? {
+        meters.index(of: key).map { program.meters + Int($0.rawValue) }
     }
 
     func packets(_ reason: relay_reason) -> UInt64 { program.count(of: reason.rawValue).packets }

@@ -15,6 +15,8 @@ struct World {
 
     let kernel: Kernel
     var reference: ReferenceRelay
+    /// What routes that are added from now on are held to.
+    var meters = RouteMeters.none
     private var ports = Array(UInt16(49152)...UInt16(60000)).makeIterator()
     private var clientPort: UInt16 = 2000
 
@@ -51,7 +53,7 @@ struct World {
         let route = Route(
             id: RouteID(index: UInt32(number)), client: client, server: Self.server(client.family),
             channel: BPFTests.channel(channel), relay: relay, peer: peer,
-            until: Instant(nanoseconds: .max))
+            until: Instant(nanoseconds: .max), meters: meters)
         let elsewhere = isElsewhere && Kernel.otherInterface != 0
         var added = ReferenceRoute(
             route,

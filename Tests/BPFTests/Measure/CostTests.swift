@@ -48,6 +48,7 @@ struct CostTests {
                 "\(to) udp to \(from) channel", try cost(of: down, [(.toClient(route), 0)]), "ns",
                 limit: isIPv4 ? 65 : 100)
             let other = Direction.End(source: World.server(to), destination: World.peer(to), channel: channel(0x4FFF))
+            if isIPv4 { try meteredPackets(up, route, into: &report) }
             let inside = Direction.toPeer(route).leaving
             report.add(
                 "\(from) channel to \(to) channel",
@@ -57,6 +58,22 @@ struct CostTests {
                         (.toPeer(route), RELAY_HAIRPIN.rawValue),
                         (Direction(arriving: inside, leaving: other), RELAY_INSIDE.rawValue),
                     ]), "ns", limit: 120)
+        }
+    }
+
+    /// Within limits on bytes and datagrams, so that every bucket is asked.
+    private func meteredPackets(_ frame: Frame, _ route: Route, into report: inout CostReport) throws {
+        let wide = RateLimit(bitsPerSecond: 1_000_000_000_000, packetsPerSecond: 1_000_000_000)
+        let meters = RouteMeters(
+            allocation: RouteMeter(id: MeterID(rawValue: 1), limit: wide),
+            user: RouteMeter(id: MeterID(rawValue: 2), limit: wide))
+        for (what, meters) in [
+            ("an allocation's limits", RouteMeters(allocation: meters.allocation)), ("a user's besides", meters),
+        ] {
+            let measuring = try MeasuringKernel()
+            try install([(.toPeer(route), 0)], heldTo: meters, in: measuring.kernel)
+            report.add(
+                "ipv4 channel to ipv4 udp, \(what)", try measuring.nanoseconds(frame.bytes, growth: -4), "ns")
         }
     }
 
@@ -73,11 +90,16 @@ struct CostTests {
         return try measuring.nanoseconds(frame.bytes, growth: growth)
     }
 
-    private func install(_ directions: [(Direction, flags: UInt32)], in kernel: Kernel) throws {
+    private func install(
+        _ directions: [(Direction, flags: UInt32)], heldTo meters: RouteMeters = .none, in kernel: Kernel
+    ) throws {
+        let held = kernel.meters.hold(meters, .toPeer)
+        let meter = try #require(held).index
         let hop = kernel.addNextHop(
             ReferenceHop(mtu: 1500, destination: [2, 0, 0, 0, 0, 1], source: [2, 0, 0, 0, 0, 2]))
         for (direction, flags) in directions {
-            let entry = direction.entry(lease: .max, nextHop: hop, flags: UInt8(flags), seed: Kernel.seed)
+            let entry = direction.entry(
+                lease: .max, nextHop: hop, meter: meter, flags: UInt8(flags), seed: Kernel.seed)
             try #require(kernel.table.insert(entry) != nil)
         }
     }

@@ -44,8 +44,8 @@ final class MeasuringKernel {
         let compiler = Process()
         compiler.executableURL = URL(filePath: "/usr/bin/clang")
         compiler.arguments = [
-            "-target", "bpf", "-g", "-O2", "-I", headers.path, "-I", "/usr/include/\(architecture)-linux-gnu", "-c",
-            source.path, "-o", object.path,
+            "-target", "bpf", "-mcpu=v3", "-g", "-O2", "-I", headers.path, "-I",
+            "/usr/include/\(architecture)-linux-gnu", "-c", source.path, "-o", object.path,
         ]
         try compiler.run()
         compiler.waitUntilExit()

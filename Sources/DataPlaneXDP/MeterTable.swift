@@ -1,0 +1,180 @@
+// Unsafe code: the meters are memory that the kernel's program reads and counts in. The pointer comes from `XDPProgram`,
+// which outlives the table, and every index comes from the table itself.
+
+import CBPF
+import CRelayABI
+import RelayCore
+
+/// The number of an element of `relay_meters`: a meter in one direction.
+struct MeterIndex: Hashable, Sendable {
+    let rawValue: UInt32
+
+    static let none = MeterIndex(rawValue: UInt32(RELAY_NO_METER))
+}
+
+/// The directions of a route, as far as rates are counted: each has its own buckets.
+enum MeterDirection: Hashable, Sendable {
+    case toPeer, toClient
+}
+
+/// One use of a meter, or of none: what ``MeterTable/release(_:)`` wants back.
+struct HeldMeter: Hashable, Sendable {
+    fileprivate let key: MeterTable.Key?
+    let index: MeterIndex
+
+    static let none = HeldMeter(key: nil, index: .none)
+}
+
+/// The writer's side of `relay_meters`: each meter once a direction, whoever is held to it. An allocation's leads on to
+/// its user's. An element that nobody names any more waits, like a slot, until no reader can hold it.
+@safe
+struct MeterTable: @unchecked Sendable {
+    struct Key: Hashable, Sendable {
+        let id: MeterID
+        let direction: MeterDirection
+    }
+
+    private struct Place {
+        let index: MeterIndex
+        var limit: RateLimit
+        /// The meter that this one leads on to; it is used by this one.
+        var next: HeldMeter
+        var users: Int
+    }
+
+    private let memory: UnsafeMutablePointer<relay_meter>
+    private let count: Int
+    private var places: [Key: Place] = [:]
+    private var free: [MeterIndex] = []
+    /// Elements from here on were never used.
+    private var unused: UInt32 = 1
+    private var quarantine: [MeterIndex] = []
+
+    /// - Parameters:
+    ///   - memory: the elements of the map.
+    ///   - count: of meters, each of which takes two elements.
+    init(_ memory: UnsafeMutablePointer<relay_meter>, count: Int) {
+        unsafe self.memory = memory
+        self.count = count
+    }
+
+    /// Elements in use.
+    var usedCount: Int { places.count }
+
+    func index(of key: Key) -> MeterIndex? { places[key]?.index }
+
+    /// The meter that a route's direction begins with, as it is to be from now on.
+    /// - Returns: nothing where there is no room for it.
+    mutating func hold(_ meters: RouteMeters, _ direction: MeterDirection) -> HeldMeter? {
+        let chain = [meters.allocation, meters.user].compactMap { $0 }.filter { !$0.limit.isNone }
+        guard let first = chain.first else { return HeldMeter.none }
+        return hold(first, before: chain.dropFirst().first, direction)
+    }
+
+    private mutating func hold(
+        _ meter: RouteMeter, before next: RouteMeter?, _ direction: MeterDirection
+    ) -> HeldMeter? {
+        var following = HeldMeter.none
+        if let next {
+            guard let held = hold(next, before: nil, direction) else { return nil }
+            following = held
+        }
+        let key = Key(id: meter.id, direction: direction)
+        if places[key] != nil {
+            change(key, to: meter.limit)
+            lead(key, to: following)
+        } else {
+            guard let index = freshIndex() else {
+                release(following)
+                return nil
+            }
+            places[key] = Place(index: index, limit: meter.limit, next: following, users: 0)
+            unsafe memory[Int(index.rawValue)] = relay_meter(meter.limit, next: following.index)
+        }
+        places[key]?.users += 1
+        return places[key].map { HeldMeter(key: key, index: $0.index) }
+    }
+
+    private mutating func freshIndex() -> MeterIndex? {
+        if let index = free.popLast() { return index }
+        guard unused <= 2 * count else { return nil }
+        defer { unused += 1 }
+        return MeterIndex(rawValue: unused)
+    }
+
+    private mutating func change(_ key: Key, to limit: RateLimit) {
+        guard let place = places[key], place.limit != limit else { return }
+        let wanted = relay_meter(limit, next: place.next.index)
+        let meter = unsafe memory + Int(place.index.rawValue)
+        unsafe cbpf_set_limit(&meter.pointee.bytes, wanted.bytes.interval, wanted.bytes.burst)
+        unsafe cbpf_set_limit(&meter.pointee.packets, wanted.packets.interval, wanted.packets.burst)
+        places[key]?.limit = limit
+    }
+
+    /// The meter that was led to before is given back. The one now stays used once.
+    private mutating func lead(_ key: Key, to next: HeldMeter) {
+        guard let place = places[key] else { return }
+        if place.next != next { unsafe cbpf_set_next_meter(memory + Int(place.index.rawValue), next.index.rawValue) }
+        places[key]?.next = next
+        release(place.next)
+    }
+
+    /// Ends one use. With the last one the element waits until no reader can still look at it.
+    mutating func release(_ held: HeldMeter) {
+        guard let key = held.key, let place = places[key] else { return }
+        guard place.users == 1 else {
+            places[key]?.users -= 1
+            return
+        }
+        places[key] = nil
+        quarantine.append(place.index)
+        release(place.next)
+    }
+
+    /// Whether the element of a meter, and that of the next one, limit as they should.
+    func isIntact(_ held: HeldMeter) -> Bool {
+        guard let key = held.key else { return true }
+        guard let place = places[key] else { return false }
+        let wanted = relay_meter(place.limit, next: place.next.index)
+        let found = unsafe memory[Int(place.index.rawValue)]
+        return found.next == wanted.next && found.bytes.limits(as: wanted.bytes)
+            && found.packets.limits(as: wanted.packets) && isIntact(place.next)
+    }
+
+    // MARK: Memory that readers may still look at
+
+    mutating func takeQuarantined() -> [MeterIndex] {
+        defer { quarantine = [] }
+        return quarantine
+    }
+
+    mutating func sweep(_ indices: [MeterIndex]) { free += indices }
+}
+
+extension relay_meter {
+    /// A meter of which nothing is used up.
+    init(_ limit: RateLimit, next: MeterIndex) {
+        self.init()
+        bytes = relay_bucket(
+            every: 8_000_000_000, at: limit.bitsPerSecond, leastBurst: RateLimit.leastBurstByteCount)
+        packets = relay_bucket(
+            every: 1_000_000_000, at: limit.packetsPerSecond, leastBurst: RateLimit.leastBurstPacketCount)
+        self.next = next.rawValue
+    }
+}
+
+extension relay_bucket {
+    /// - Parameters:
+    ///   - nanoseconds: that one unit takes at a rate of 1.
+    ///   - rate: 0 for no limit.
+    ///   - leastBurst: units that pass at once, whatever the rate.
+    init(every nanoseconds: UInt64, at rate: UInt64, leastBurst: UInt64) {
+        self.init()
+        guard rate > 0 else { return }
+        interval = ((nanoseconds << UInt64(RELAY_INTERVAL_SHIFT)) + rate - 1) / rate
+        burst = max(RateLimit.burstMilliseconds * 1_000_000, (leastBurst * interval) >> UInt64(RELAY_INTERVAL_SHIFT))
+    }
+
+    /// Whether both are the same limit, whatever is used up.
+    func limits(as other: relay_bucket) -> Bool { interval == other.interval && burst == other.burst }
+}
