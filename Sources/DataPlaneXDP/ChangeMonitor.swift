@@ -75,10 +75,10 @@ final class ChangeMonitor: Sendable {
         defer { ownFinder.close() }
         // What changed between the session's look and this thread's listening.
         session.followInterfaces(&ownFinder)
-        session.followChange(of: nil, &ownFinder)
+        session.followChange(of: nil, &ownFinder, isStopping: isToStop)
         var ticks = 0
         var tickEnds = SystemClock.now().monotonic
-        while !isStopping.load(ordering: .acquiring) {
+        while !isToStop() {
             let ready = clinux_wait_for_either(netlink, wake, Int32(Self.tickMilliseconds))
             if ready & 1 != 0 { follow(session, &ownFinder) }
             let now = SystemClock.now().monotonic
@@ -88,10 +88,12 @@ final class ChangeMonitor: Sendable {
             session.checkAttachments()
             ticks += 1
             guard ticks % Self.ticksBetweenRefreshes == 0 else { continue }
-            session.refresh(ownFinder)
-            session.followExceptions(&ownFinder)
+            session.refresh(ownFinder, isStopping: isToStop)
+            session.followExceptions(&ownFinder, isStopping: isToStop)
         }
     }
+
+    private func isToStop() -> Bool { isStopping.load(ordering: .acquiring) }
 
     /// Takes what waits, then looks at what it concerns.
     private func follow(_ session: XDPSession, _ ownFinder: inout WayFinder) {
@@ -107,7 +109,7 @@ final class ChangeMonitor: Sendable {
             if let address = IPAddress(native) { neighbours.insert(address) }
         }
         if concernsInterfaces { session.followInterfaces(&ownFinder) }
-        session.followChange(of: concernsAll ? nil : neighbours, &ownFinder)
+        session.followChange(of: concernsAll ? nil : neighbours, &ownFinder, isStopping: isToStop)
     }
 }
 
