@@ -99,9 +99,6 @@ struct RouteTable: Sendable {
     /// Whether the program still sees a direction.
     func isLive(_ placed: Placed) -> Bool { slots.isLive(placed.slot) }
 
-    /// Routes in the kernel whose lease is over.
-    var lapsedCount: Int { (slots.lapsedCount(at: clock.lease(until: SystemClock.now().monotonic)) + 1) / 2 }
-
     mutating func renew(_ placed: Placed, until: Instant) { slots.setLease(placed.slot, clock.lease(until: until)) }
 
     mutating func remove(_ placed: Placed) {
