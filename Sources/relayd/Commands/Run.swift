@@ -37,10 +37,8 @@ struct Run: AsyncParsableCommand {
         }
 
         let server: RelayServer
-        let exporter: OTLPExporter?
         do throws(StartError) {
             server = try RelayServer(settings, logger: logger)
-            exporter = try OTLPExporter(settings, server: server, logger: logger, events: events)
         } catch {
             throw Exit.start(error)
         }
@@ -54,6 +52,12 @@ struct Run: AsyncParsableCommand {
         StartupMemory.release()
         MetricsSystem.bootstrap(MetricsRegistry.program)
         let events = RelayEvents()
+        let exporter: OTLPExporter?
+        do throws(StartError) {
+            exporter = try OTLPExporter(settings, server: server, logger: logger, events: events)
+        } catch {
+            throw Exit.start(error)
+        }
         let manager = ServiceManager(Environment.variables)
         let reloader = Reloader(
             options: options, started: loaded, demo: demo, server: server, threshold: threshold, manager: manager,
