@@ -95,7 +95,8 @@ struct DestinationClassesTests {
         try namespace.inside {
             let interface = try #require(NetworkInterface(name: "x0"))
             let listed = KnownNeighbours.read(on: [interface.index])
-            #expect(listed.count == 4)
+            // The kernel has some of its own, for groups.
+            #expect(listed.count >= 4)
             let gateway = RouteTable.Neighbour(address: ip("192.0.2.254"), interfaceIndex: interface.index)
             #expect(listed[gateway] == MACAddress((2, 0, 0, 0, 0, 0x0A)))
             #expect(KnownNeighbours.read(on: [interface.index + 1]).count == 0)
