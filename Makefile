@@ -22,7 +22,7 @@ BUILD_PACKAGES := binutils ca-certificates clang git libbpf-dev libc6-dev libelf
                   libyaml-dev zlib1g-dev
 # The clients that the program is run under, and what watches the wire meanwhile.
 CLIENT_PACKAGES := coturn
-TEST_PACKAGES   := $(CLIENT_PACKAGES) chromium ethtool iproute2 python3 python3-venv tcpdump util-linux
+TEST_PACKAGES   := $(CLIENT_PACKAGES) chromium ethtool iproute2 openssl python3 python3-venv tcpdump util-linux
 # What makes the Debian package, and what reads everything under deploy/.
 DEB_PACKAGES    := binutils chrpath dpkg-dev git
 DEPLOY_PACKAGES := $(DEB_PACKAGES) groff-base lintian mandoc python3 python3-venv systemd

@@ -32,6 +32,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.90.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.30.0"),
         .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.10.0"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.3.0"),
@@ -92,6 +93,7 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -100,10 +102,12 @@ let package = Package(
                 .embedInCode("Dashboard/index.html"), .embedInCode("Dashboard/dashboard.css"),
                 .embedInCode("Dashboard/dashboard.js"),
             ], swiftSettings: strict),
-        .testTarget(name: "STUNTests", dependencies: ["STUN"], swiftSettings: strict),
+        .target(name: "TestSeed", path: "Tests/TestSeed", swiftSettings: strict),
+        .testTarget(name: "STUNTests", dependencies: ["STUN", "TestSeed"], swiftSettings: strict),
         .testTarget(name: "RelayCoreTests", dependencies: ["RelayCore", "STUN"], swiftSettings: strict),
         .testTarget(
-            name: "RelayWorkerTests", dependencies: ["RelayWorker", "RelayCore", "STUN"], swiftSettings: strict),
+            name: "RelayWorkerTests", dependencies: ["RelayWorker", "RelayCore", "STUN", "TestSeed"],
+            swiftSettings: strict),
         .target(
             name: "PlaneTestKit",
             dependencies: [
@@ -111,13 +115,13 @@ let package = Package(
             ],
             path: "Tests/PlaneTestKit", swiftSettings: strict),
         .testTarget(
-            name: "PlaneKitTests", dependencies: ["PlaneKit", "PlaneTestKit", "RelayCore", "STUN"],
+            name: "PlaneKitTests", dependencies: ["PlaneKit", "PlaneTestKit", "RelayCore", "STUN", "TestSeed"],
             swiftSettings: strict),
         .testTarget(
             name: "PlaneConformanceTests",
             dependencies: [
                 "PlaneTestKit", "ReferenceRelay", "DataPlaneSocket", "DataPlaneIOUring", "DataPlaneXDP", "PlaneKit",
-                "RelayWorker", "RelayCore", "STUN", "CLinux",
+                "RelayWorker", "RelayCore", "STUN", "TestSeed", "CLinux",
             ], swiftSettings: strict),
         .testTarget(
             name: "DataPlaneSocketTests",
@@ -130,8 +134,7 @@ let package = Package(
             name: "DataPlaneIOUringTests",
             dependencies: [
                 "CTestKit", "DataPlaneIOUring", "PlaneKit", "PlaneTestKit", "RelayWorker", "RelayCore", "STUN",
-                "CLinux",
-                "CIOUring",
+                "TestSeed", "CLinux", "CIOUring",
             ],
             swiftSettings: strict),
         // Optimised in every build: the tests compare a million packets with it.
@@ -141,14 +144,14 @@ let package = Package(
         .testTarget(
             name: "BPFTests",
             dependencies: [
-                "DataPlaneXDP", "PlaneTestKit", "ReferenceRelay", "RelayWorker", "RelayCore", "STUN", "CBPF", "CLinux",
-                "CRelayABI",
+                "DataPlaneXDP", "PlaneTestKit", "ReferenceRelay", "RelayWorker", "RelayCore", "STUN", "TestSeed",
+                "CBPF", "CLinux", "CRelayABI",
             ],
             exclude: ["verifier.txt", "Measure/measure.bpf.c"], swiftSettings: strict),
         .testTarget(
             name: "relaydTests",
             dependencies: [
-                "relayd", "DataPlaneXDP", "RelayWorker", "RelayCore", "STUN",
+                "relayd", "DataPlaneXDP", "RelayWorker", "RelayCore", "STUN", "TestSeed",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "neighbour_message.h"
+
 int clinux_netlink_open(void) {
     int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     return descriptor < 0 ? -errno : descriptor;
@@ -145,20 +147,10 @@ int clinux_find_neighbour(int netlink, uint32_t interface_index, struct clinux_a
     begin_neighbour(&request, RTM_GETNEIGH, 0, interface_index, neighbour);
     int length = ask(netlink, &request, answer, sizeof answer);
     if (length <= 0) { return length < 0 ? length : -EBADMSG; }
-    const struct nlmsghdr *header = (const void *)answer;
-    if (header->nlmsg_type != RTM_NEWNEIGH) { return -EBADMSG; }
-    const struct ndmsg *message = NLMSG_DATA(header);
-    const uint16_t usable = NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE;
-    if (!(message->ndm_state & usable)) { return -ENOENT; }
-    int left = (int)NLMSG_PAYLOAD(header, sizeof *message);
-    const struct rtattr *first = (const void *)((const char *)message + NLMSG_ALIGN(sizeof *message));
-    for (const struct rtattr *a = first; RTA_OK(a, left); a = RTA_NEXT(a, left)) {
-        if (a->rta_type == NDA_LLADDR && RTA_PAYLOAD(a) == 6) {
-            memcpy(mac, RTA_DATA(a), 6);
-            return 0;
-        }
-    }
-    return -ENOENT;
+    struct clinux_neighbour found;
+    int error = clinux_read_neighbour((const void *)answer, &found);
+    if (!error) { memcpy(mac, found.mac, sizeof found.mac); }
+    return error;
 }
 
 int clinux_use_neighbour(int netlink, uint32_t interface_index, struct clinux_address neighbour) {

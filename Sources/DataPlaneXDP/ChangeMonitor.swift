@@ -82,10 +82,10 @@ final class ChangeMonitor: Sendable {
         defer { ownFinder.close() }
         // What changed between the session's look and this thread's listening.
         session.followInterfaces(&ownFinder)
-        session.followChange(of: nil, &ownFinder)
+        session.followChange(of: nil, &ownFinder, isStopping: isToStop)
         var ticks = 0
         var tickEnds = SystemClock.now().monotonic
-        while !isStopping.load(ordering: .acquiring) {
+        while !isToStop() {
             let ready = clinux_wait_for_either(netlink, wake, Int32(Self.tickMilliseconds))
             if ready & 1 != 0 { follow(session, &ownFinder) }
             if ready & 2 != 0 { lookIfAsked(session, &ownFinder) }
@@ -96,8 +96,8 @@ final class ChangeMonitor: Sendable {
             session.checkAttachments()
             ticks += 1
             guard ticks % Self.ticksBetweenRefreshes == 0 else { continue }
-            session.refresh(ownFinder)
-            session.followExceptions(&ownFinder)
+            session.refresh(ownFinder, isStopping: isToStop)
+            session.followExceptions(&ownFinder, isStopping: isToStop)
         }
     }
 
@@ -105,8 +105,10 @@ final class ChangeMonitor: Sendable {
         WakeDescriptor.drain(wake)
         guard mustLook.exchange(false, ordering: .acquiringAndReleasing) else { return }
         session.followInterfaces(&ownFinder)
-        session.followChange(of: nil, &ownFinder)
+        session.followChange(of: nil, &ownFinder, isStopping: isToStop)
     }
+
+    private func isToStop() -> Bool { isStopping.load(ordering: .acquiring) }
 
     /// Takes what waits, then looks at what it concerns.
     private func follow(_ session: XDPSession, _ ownFinder: inout WayFinder) {
@@ -122,7 +124,7 @@ final class ChangeMonitor: Sendable {
             if let address = IPAddress(native) { neighbours.insert(address) }
         }
         if concernsInterfaces { session.followInterfaces(&ownFinder) }
-        session.followChange(of: concernsAll ? nil : neighbours, &ownFinder)
+        session.followChange(of: concernsAll ? nil : neighbours, &ownFinder, isStopping: isToStop)
     }
 }
 

@@ -10,6 +10,12 @@ struct DestinationClasses: Sendable, Equatable {
     struct Prefix: Hashable, Sendable {
         let address: IPAddress
         let length: UInt8
+
+        /// The host's own prefixes, and what the kernel learned of single destinations: few words will do.
+        func hash(into hasher: inout Hasher) {
+            hasher.combine(address.high)
+            hasher.combine(address.low ^ UInt64(length) << 56)
+        }
     }
 
     /// Listing a table of the whole Internet costs more than it saves.

@@ -34,7 +34,7 @@ struct NetworkInterface: Hashable, Sendable {
         name = Self.text(read.name)
         driver = Self.text(read.driver)
         mtu = read.mtu
-        mac = MACAddress(bytes: [read.mac.0, read.mac.1, read.mac.2, read.mac.3, read.mac.4, read.mac.5])
+        mac = MACAddress(read.mac)
         isEthernet = read.is_ethernet != 0
         hasLRO = read.has_lro != 0
         queueCount = Int(read.queues)

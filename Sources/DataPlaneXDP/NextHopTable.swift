@@ -9,11 +9,9 @@ struct NextHop: Hashable, Sendable {
     let mtu: UInt16
     let destination: MACAddress
     let source: MACAddress
-}
 
-/// Six bytes of an Ethernet address.
-struct MACAddress: Hashable, Sendable {
-    let bytes: [UInt8]
+    /// Others on the link choose the destination; the rest tells few apart.
+    func hash(into hasher: inout Hasher) { hasher.combine(destination) }
 }
 
 /// The writer's side of `relay_next_hops`: each next hop once, whoever uses it. A changed one is another one.
@@ -26,9 +24,9 @@ struct NextHopTable: @unchecked Sendable {
 
     private let memory: UnsafeMutablePointer<relay_next_hop>
     private var places: [NextHop: Place] = [:]
-    private var hops: [UInt16: NextHop] = [:]
+    /// By index; the first one stands for none.
+    private var hops: [NextHop?] = [nil]
     private var free: [UInt16] = []
-    private var next: UInt16 = 1
     private var quarantine: [UInt16] = []
 
     init(_ memory: UnsafeMutablePointer<relay_next_hop>) { unsafe self.memory = memory }
@@ -43,29 +41,29 @@ struct NextHopTable: @unchecked Sendable {
         var written = relay_next_hop()
         written.interface_index = hop.interfaceIndex
         written.mtu = hop.mtu
-        unsafe withUnsafeMutableBytes(of: &written.destination) { unsafe $0.copyBytes(from: hop.destination.bytes) }
-        unsafe withUnsafeMutableBytes(of: &written.source) { unsafe $0.copyBytes(from: hop.source.bytes) }
+        written.destination = hop.destination.octets
+        written.source = hop.source.octets
         unsafe memory[Int(index)] = written
         places[hop] = Place(index: index, users: 1)
-        hops[index] = hop
+        hops[Int(index)] = hop
         return index
     }
 
     private mutating func fresh() -> UInt16? {
-        guard Int(next) < Int(RELAY_BARRED_NEXT_HOP) else { return nil }
-        defer { next += 1 }
-        return next
+        guard hops.count < Int(RELAY_BARRED_NEXT_HOP) else { return nil }
+        hops.append(nil)
+        return UInt16(hops.count - 1)
     }
 
     /// Ends one use. With the last one the place waits until no reader can still look at it.
     mutating func giveBack(_ index: UInt16) {
-        guard index != UInt16(RELAY_NO_NEXT_HOP), let hop = hops[index], let place = places[hop] else { return }
+        guard Int(index) < hops.count, let hop = hops[Int(index)], let place = places[hop] else { return }
         guard place.users == 1 else {
             places[hop]?.users -= 1
             return
         }
         places[hop] = nil
-        hops[index] = nil
+        hops[Int(index)] = nil
         quarantine.append(index)
     }
 

@@ -18,6 +18,9 @@ public enum Privileges {
     /// What the process was started with.
     static var held: CapabilitySet { initially.withLock { $0 } ?? .effective }
 
+    /// Whether the process was started with a capability.
+    public static func hasHeld(_ capability: Capability) -> Bool { held.allows(capability) }
+
     /// Leaves the capabilities that only loading takes to a thread of their own. To be called while the process has no
     /// other threads. Where that thread cannot be had, everything stays as it is.
     public static func setAside() {

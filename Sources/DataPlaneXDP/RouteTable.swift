@@ -114,9 +114,6 @@ struct RouteTable: Sendable {
     /// Whether the program still sees a direction.
     func isLive(_ placed: Placed) -> Bool { slots.isLive(placed.slot) }
 
-    /// Routes in the kernel whose lease is over.
-    var lapsedCount: Int { (slots.lapsedCount(at: clock.lease(until: SystemClock.now().monotonic)) + 1) / 2 }
-
     mutating func renew(_ placed: Placed, until: Instant) { slots.setLease(placed.slot, clock.lease(until: until)) }
 
     /// Holds both directions of a route to other meters, or to other limits of the same.

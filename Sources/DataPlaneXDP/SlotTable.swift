@@ -117,15 +117,6 @@ struct SlotTable: @unchecked Sendable {
         }
     }
 
-    /// How many entries have a lease that is over at `now`, in units of the program's clock.
-    func lapsedCount(at now: UInt32) -> Int {
-        var lapsed = 0
-        for slot in 0..<count where uses[slot] == .live {
-            if unsafe entries[slot].lease <= now { lapsed += 1 }
-        }
-        return lapsed
-    }
-
     /// Packets and bytes that a slot's entry carried, packed as the program does.
     func traffic(_ slot: SlotIndex) -> UInt64 {
         precondition(slot.rawValue < count, "there is no slot \(slot.rawValue)")

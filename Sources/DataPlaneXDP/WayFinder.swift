@@ -11,6 +11,14 @@ struct Way: Hashable, Sendable {
     let destination: IPAddress
     /// Another entry takes them over, and has a next hop.
     let isHandedOver: Bool
+
+    /// Few words, as hashing is much of what a route costs: of our own addresses there are few, and one word tells them
+    /// apart; the destination is somebody else's choice and goes in whole.
+    func hash(into hasher: inout Hasher) {
+        hasher.combine(destination.high)
+        hasher.combine(destination.low)
+        hasher.combine(arrival.low &* 31 &+ source.low)
+    }
 }
 
 /// What the kernel's tables say about a way.
@@ -46,6 +54,12 @@ struct WayFinder: Sendable {
     private struct RouteKey: Hashable, Sendable {
         let source: IPAddress
         let destinations: DestinationClasses.Prefix
+
+        /// Neither is anybody else's choice.
+        func hash(into hasher: inout Hasher) {
+            hasher.combine(destinations.address.high &* 31 &+ destinations.address.low)
+            hasher.combine(source.low &* 31 &+ UInt64(destinations.length))
+        }
     }
 
     private struct FoundRoute: Sendable {
@@ -56,9 +70,6 @@ struct WayFinder: Sendable {
         let mtu: UInt32
     }
 
-    /// Of neighbours whose MAC addresses are kept; more than that are asked for again.
-    private static let mostNeighbours = 4096
-
     private let netlink: Int32
     /// Whether next hops are looked up; otherwise the program exchanges MAC addresses.
     private let looksUp: Bool
@@ -66,7 +77,7 @@ struct WayFinder: Sendable {
     /// Nothing where each destination has to be asked for.
     private(set) var classes: DestinationClasses?
     private var routes: [RouteKey: FoundRoute] = [:]
-    private var neighbours: [RouteTable.Neighbour: MACAddress] = [:]
+    private var neighbours = KnownNeighbours()
 
     init(_ surroundings: Surroundings, looksUp: Bool) throws(PlaneError) {
         try self.init(surroundings, looksUp: looksUp, looksUp ? DestinationClasses.read() : nil)
@@ -101,11 +112,11 @@ struct WayFinder: Sendable {
         routes = [:]
     }
 
-    /// These neighbours have changed; nil: any may have.
-    mutating func forget(_ changed: Set<IPAddress>?) {
-        guard let changed else { return neighbours = [:] }
-        for (neighbour, _) in neighbours where changed.contains(neighbour.address) { neighbours[neighbour] = nil }
-    }
+    /// Neighbours as they are known from now on.
+    mutating func follow(_ neighbours: KnownNeighbours) { self.neighbours = neighbours }
+
+    /// These neighbours have changed.
+    mutating func forget(_ changed: Set<IPAddress>) { neighbours.forget(changed) }
 
     // MARK: Finding
 
@@ -143,15 +154,14 @@ struct WayFinder: Sendable {
 
     private mutating func macAddress(of neighbour: RouteTable.Neighbour) -> MACAddress? {
         if let known = neighbours[neighbour] { return known }
-        var mac: (UInt8, UInt8, UInt8, UInt8, UInt8, UInt8) = (0, 0, 0, 0, 0, 0)
+        var mac: MACAddress.Octets = (0, 0, 0, 0, 0, 0)
         let status = unsafe withUnsafeMutableBytes(of: &mac) { bytes in
             unsafe clinux_find_neighbour(
                 netlink, neighbour.interfaceIndex, clinux_address(neighbour.address, port: 0),
                 bytes.baseAddress?.assumingMemoryBound(to: UInt8.self))
         }
         guard status == 0 else { return nil }
-        let found = MACAddress(bytes: [mac.0, mac.1, mac.2, mac.3, mac.4, mac.5])
-        if neighbours.count >= Self.mostNeighbours { neighbours = [:] }
+        let found = MACAddress(mac)
         neighbours[neighbour] = found
         return found
     }

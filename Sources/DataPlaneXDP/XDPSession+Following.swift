@@ -17,20 +17,37 @@ extension XDPSession {
         }
     }
 
-    /// Looks ways up again that a change may concern; nil: all of them.
-    func followChange(of neighbours: Set<IPAddress>?, _ finder: inout WayFinder) {
-        if neighbours == nil {
-            let classes = options.nextHop == .fib ? DestinationClasses.read() : nil
-            finder.follow(classes)
-            state.withLock { $0.table?.finder.follow(classes) }
-        }
-        finder.forget(neighbours)
+    /// Looks ways up again that a change may concern; nil: all of them. There may be many, and the last worker that leaves
+    /// the plane waits for the end.
+    ///
+    /// - Parameter isStopping: whether nobody needs the rest any more.
+    func followChange(of neighbours: Set<IPAddress>?, _ finder: inout WayFinder, isStopping: () -> Bool) {
+        guard neighbours?.isEmpty != true else { return }
         // Before the ways are listed: one that is found from now on is found anew.
-        state.withLock { $0.table?.finder.forget(neighbours) }
+        if let neighbours {
+            finder.forget(neighbours)
+            state.withLock { $0.table?.finder.forget(neighbours) }
+        } else {
+            readTables(for: &finder)
+        }
         let ways = state.withLock { $0.table?.waysConcerned(by: neighbours) ?? [] }
         for way in ways {
+            guard !isStopping() else { return }
             let found = finder.find(way)
             state.withLock { $0.table?.update(way, found) }
+        }
+    }
+
+    /// Lists routes and neighbours, which nobody waits for here, so that installing a route asks for few.
+    private func readTables(for finder: inout WayFinder) {
+        guard options.nextHop == .fib else { return }
+        let classes = DestinationClasses.read()
+        let neighbours = KnownNeighbours.read(on: finder.surroundings.interfaces.keys)
+        finder.follow(classes)
+        finder.follow(neighbours)
+        state.withLock {
+            $0.table?.finder.follow(classes)
+            $0.table?.finder.follow(neighbours)
         }
     }
 
@@ -80,18 +97,20 @@ extension XDPSession {
     }
 
     /// Looks for what the kernel does not tell of: a path's MTU, a redirect.
-    func followExceptions(_ finder: inout WayFinder) {
+    func followExceptions(_ finder: inout WayFinder, isStopping: () -> Bool) {
         guard options.nextHop == .fib else { return }
         let classes = DestinationClasses.read()
         // Where every destination is asked for, nothing tells which have changed.
         guard classes == nil || classes != finder.classes else { return }
-        followChange(of: nil, &finder)
+        followChange(of: nil, &finder, isStopping: isStopping)
     }
 
     /// Sets the clock of leases again, and has the kernel check the neighbours in use.
-    func refresh(_ finder: WayFinder) {
+    func refresh(_ finder: WayFinder, isStopping: () -> Bool) {
         if let clock = try? LeaseClock.read(program) { state.withLock { $0.table?.clock = clock } }
         let neighbours = state.withLock { $0.table?.neighbours ?? [] }
-        for neighbour in neighbours { finder.use(neighbour.address, on: neighbour.interfaceIndex) }
+        for neighbour in neighbours where !isStopping() {
+            finder.use(neighbour.address, on: neighbour.interfaceIndex)
+        }
     }
 }

@@ -6,8 +6,6 @@ public struct XDPStatistics: Sendable {
     public let routes: Int
     /// Routes that wait for room there; the slow path has them.
     public let waitingRoutes: Int
-    /// Routes there whose lease is over: the slow path has them until they are renewed.
-    public let lapsedRoutes: Int
     /// Routes that found no room there when they were made, so far.
     public let refusedRoutes: UInt64
     /// Interface and mode of each attachment: `eth0 native`.

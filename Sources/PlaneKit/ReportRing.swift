@@ -68,13 +68,13 @@ public struct ReportRing: ~Copyable {
         case CLINUX_ERROR_ICMP:
             let mtu = entry.error_number == EMSGSIZE ? entry.info : 0
             return ICMPReport(
-                slot: slot, peer: destination, error: ICMPError(type: entry.type, code: entry.code, data: mtu))
+                slot: slot, peer: destination, error: ICMPAttribute(type: entry.type, code: entry.code, data: mtu))
         case CLINUX_ERROR_LOCAL where entry.error_number == EMSGSIZE:
             guard let tooBig, tooBig.ip == destination.ip else { return nil }
             // As a router on the path would have put it: "fragmentation needed" or "packet too big".
             let error =
                 tooBig.family == .ipv4
-                ? ICMPError(type: 3, code: 4, data: entry.info) : ICMPError(type: 2, code: 0, data: entry.info)
+                ? ICMPAttribute(type: 3, code: 4, data: entry.info) : ICMPAttribute(type: 2, code: 0, data: entry.info)
             return ICMPReport(slot: slot, peer: tooBig, error: error)
         default: return nil
         }

@@ -26,10 +26,10 @@ public struct ICMPReport: Sendable, BitwiseCopyable {
     /// The peer that the failed datagram was sent to.
     public let peer: TransportAddress
     /// The ICMP or ICMPv6 type and code, and the MTU for "too big" or "fragmentation needed" (else 0).
-    public let error: ICMPError
+    public let error: ICMPAttribute
 
     @inlinable
-    public init(slot: SocketSlot, peer: TransportAddress, error: ICMPError) {
+    public init(slot: SocketSlot, peer: TransportAddress, error: ICMPAttribute) {
         self.slot = slot
         self.peer = peer
         self.error = error

@@ -3,6 +3,7 @@ import Dispatch
 import ReferenceRelay
 import STUN
 import Synchronization
+import TestSeed
 import Testing
 
 @testable import DataPlaneXDP

@@ -56,6 +56,41 @@ struct RouteTableTests {
         }
     }
 
+    @Test("Whoever follows changes stops looking once nobody needs the answers")
+    func stopping() throws {
+        let namespace = try RouteHost.namespace()
+        try namespace.inside {
+            var options = XDPOptions()
+            options.interfaces = [RouteHost.interface]
+            options.addresses = [World.relay4]
+            options.relayAddresses = [World.relay4]
+            let session = try XDPSession(options)
+            try session.prepare()
+            defer { session.detachIfUnused() }
+            let offload = WorkerRoutes(session)
+            for number in 0..<1000 { _ = offload.apply(.install(route(number))) }
+            // 1,000 clients and 100 peers are ways to look up.
+            var finder = try WayFinder(session.withTable { $0.finder.surroundings }, looksUp: true)
+            defer { finder.close() }
+            for most in [0, 7, 10_000] {
+                var looks = 0
+                session.followChange(of: nil, &finder) {
+                    looks += 1
+                    return looks > most
+                }
+                #expect(looks == min(most + 1, 1100))
+                looks = 0
+                session.refresh(finder) {
+                    looks += 1
+                    return looks > most
+                }
+                // The one router.
+                #expect(looks == 1)
+            }
+            for number in 0..<1000 { _ = offload.apply(.remove(route(number).id)) }
+        }
+    }
+
     @Test("Of more routes than there is room for the rest waits, visibly, and moves up")
     func full() throws {
         let namespace = try RouteHost.namespace()
@@ -75,6 +110,18 @@ struct RouteTableTests {
             #expect(session.statistics.waitingRoutes == excess)
             #expect(session.statistics.refusedRoutes == UInt64(excess))
             #expect(offload.routeCount == options.routes + excess)
+
+            #expect(session.lapsedRouteCount == 0)
+            let now = SystemClock.now().monotonic
+            for number in 0..<3 { _ = offload.apply(.renew(route(number).id, until: now)) }
+            #expect(session.lapsedRouteCount == 3)
+            // Counting waits for nobody who changes routes.
+            let counted = session.withTable { _ in session.program.lapsedEntryCount(at: .max) }
+            #expect(counted == 2 * options.routes)
+            for number in 0..<3 {
+                _ = offload.apply(.renew(route(number).id, until: now.advanced(bySeconds: 600)))
+            }
+            #expect(session.lapsedRouteCount == 0)
 
             for number in 0..<excess { _ = offload.apply(.remove(route(number).id)) }
             #expect(session.statistics.routes == options.routes - excess)

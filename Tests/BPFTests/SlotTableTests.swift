@@ -1,6 +1,7 @@
 import CRelayABI
 import ReferenceRelay
 import STUN
+import TestSeed
 import Testing
 
 @testable import DataPlaneXDP

@@ -64,7 +64,7 @@ struct DestinationClassesTests {
             defer { sharing.close() }
             try #require(sharing.classes != nil)
             #expect(Self.found(by: &sharing, ways) == (try Self.asked(ways, interface)))
-            #expect(sharing.find(ways[0]).nextHop?.destination == MACAddress(bytes: [2, 0, 0, 0, 0, 0x0A]))
+            #expect(sharing.find(ways[0]).nextHop?.destination == MACAddress((2, 0, 0, 0, 0, 0x0A)))
             #expect(sharing.find(ways[2]).nextHop?.mtu == 1400)
 
             try namespace.command("route", "add", "198.51.100.2/32", "via", "192.0.2.253")
@@ -72,8 +72,55 @@ struct DestinationClassesTests {
             sharing.follow(DestinationClasses.read())
             sharing.forget([ip("192.0.2.254")])
             #expect(Self.found(by: &sharing, ways) == (try Self.asked(ways, interface)))
-            #expect(sharing.find(ways[0]).nextHop?.destination == MACAddress(bytes: [2, 0, 0, 0, 0, 0x1A]))
-            #expect(sharing.find(ways[1]).nextHop?.destination == MACAddress(bytes: [2, 0, 0, 0, 0, 0x0B]))
+            #expect(sharing.find(ways[0]).nextHop?.destination == MACAddress((2, 0, 0, 0, 0, 0x1A)))
+            #expect(sharing.find(ways[1]).nextHop?.destination == MACAddress((2, 0, 0, 0, 0, 0x0B)))
+        }
+    }
+
+    @Test(
+        "What neighbours were listed as is used until they are told of; who came since is asked for",
+        .enabled(if: TestNamespace.isAllowed, "making network namespaces needs root"))
+    func listedNeighbours() throws {
+        let namespace = try RouteHost.namespace()
+        try namespace.command("neigh", "add", "192.0.2.7", "lladdr", "02:00:00:00:00:0c", "dev", "x0")
+        try namespace.command("neigh", "add", "192.0.2.8", "lladdr", "02:00:00:00:00:0d", "dev", "x0")
+        try namespace.command("neigh", "add", "192.0.2.9", "lladdr", "02:00:00:00:00:0e", "dev", "x0", "nud", "failed")
+        try namespace.command("address", "add", "2001:db8::1/64", "dev", "x0", "nodad")
+        try namespace.command("-6", "neigh", "add", "2001:db8::7", "lladdr", "02:00:00:00:00:0f", "dev", "x0")
+        let texts = ["192.0.2.254", "192.0.2.7", "192.0.2.8", "192.0.2.9", "192.0.2.10", "2001:db8::7"]
+        let ways = texts.map { text in
+            let source = ip(text.contains(":") ? "2001:db8::1" : "192.0.2.1")
+            return Way(arrival: source, source: source, destination: ip(text), isHandedOver: false)
+        }
+        try namespace.inside {
+            let interface = try #require(NetworkInterface(name: "x0"))
+            let listed = KnownNeighbours.read(on: [interface.index])
+            // The kernel has some of its own, for groups.
+            #expect(listed.count >= 4)
+            let gateway = RouteTable.Neighbour(address: ip("192.0.2.254"), interfaceIndex: interface.index)
+            #expect(listed[gateway] == MACAddress((2, 0, 0, 0, 0, 0x0A)))
+            #expect(KnownNeighbours.read(on: [interface.index + 1]).count == 0)
+            var finder = try WayFinder(.read(attachedTo: [interface.index]), looksUp: true)
+            defer { finder.close() }
+            finder.follow(listed)
+            let before = Self.found(by: &finder, ways)
+            #expect(before == (try Self.asked(ways, interface)))
+            #expect(before.map { $0.nextHop != nil } == [true, true, true, false, false, true])
+
+            try namespace.command("neigh", "change", "192.0.2.254", "lladdr", "02:00:00:00:00:1a", "dev", "x0")
+            try namespace.command("neigh", "del", "192.0.2.7", "dev", "x0")
+            try namespace.command("neigh", "change", "192.0.2.9", "lladdr", "02:00:00:00:00:1e", "dev", "x0")
+            try namespace.command("neigh", "add", "192.0.2.10", "lladdr", "02:00:00:00:00:1f", "dev", "x0")
+            try namespace.command("-6", "neigh", "change", "2001:db8::7", "lladdr", "02:00:00:00:00:2f", "dev", "x0")
+            // Nobody has told: the listing holds, and who was not on it is asked for.
+            let meanwhile = Self.found(by: &finder, ways)
+            #expect(meanwhile.map { $0.nextHop != nil } == [true, true, true, true, true, true])
+            #expect(meanwhile[0] == before[0])
+            finder.forget([ip("192.0.2.254"), ip("192.0.2.7"), ip("2001:db8::7")])
+            let after = Self.found(by: &finder, ways)
+            #expect(after == (try Self.asked(ways, interface)))
+            #expect(after.map { $0.nextHop != nil } == [true, false, true, true, true, true])
+            #expect(after[0].nextHop?.destination == MACAddress((2, 0, 0, 0, 0, 0x1A)))
         }
     }
 
@@ -98,7 +145,7 @@ struct DestinationClassesTests {
         defer { asking.close() }
         return ways.map { way in
             asking.follow(nil)
-            asking.forget(nil)
+            asking.follow(KnownNeighbours())
             return asking.find(way)
         }
     }

@@ -68,6 +68,15 @@ def test_the_package_holds_what_the_service_needs(package, unpacked):
     assert checked.returncode == 0, checked.stdout
 
 
+def test_whoever_hands_the_package_on_maintains_it(package, tmp_path):
+    assert run("dpkg-deb", "--field", package, "Maintainer").stdout.strip().endswith("@relayd.invalid>")
+    named = os.environ | {"DEBFULLNAME": "R&D / Relays", "DEBEMAIL": "relays@north.example"}
+    made = run(ROOT / "scripts/package-deb", BINARY, tmp_path, env=named)
+    assert made.returncode == 0, made.stderr
+    field = run("dpkg-deb", "--field", made.stdout.strip(), "Maintainer").stdout.strip()
+    assert field == "R&D / Relays <relays@north.example>"
+
+
 def test_the_same_tree_gives_the_same_package(package, tmp_path):
     again = run(ROOT / "scripts/package-deb", BINARY, tmp_path)
     assert pathlib.Path(again.stdout.strip()).read_bytes() == package.read_bytes()

@@ -132,6 +132,12 @@ class Page:
         return {event["params"]["request"]["url"] for event in self._browser.events
                 if event.get("sessionId") == self._session and event["method"] == "Network.requestWillBeSent"}
 
+    def requests_for(self, path: str) -> int:
+        """How often the page has asked for a path."""
+        self.evaluate("0")
+        return sum(event["method"] == "Network.requestWillBeSent" and event.get("sessionId") == self._session
+                   and event["params"]["request"]["url"].endswith(path) for event in self._browser.events)
+
     def screenshot(self, path: pathlib.Path) -> None:
         """The whole page as PNG."""
         size = self._call("Page.getLayoutMetrics")["cssContentSize"]

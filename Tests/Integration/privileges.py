@@ -1,10 +1,12 @@
-"""What a process may not do: capabilities dropped, system calls refused, another user; for `preexec_fn`."""
+"""What a process may not do: capabilities dropped and system calls refused, for `preexec_fn`; another user, as a wrapper."""
 
 import ctypes
 import os
 import platform
 import struct
 from collections.abc import Callable
+
+from relay import BINARY
 
 CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = 12, 13, 21, 38, 39
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 24, 38, 22, 2
@@ -33,16 +35,11 @@ def without_capabilities(*capabilities: int) -> Callable[[], None]:
     return drop
 
 
-def as_nobody(then: Callable[[], None] = lambda: None) -> Callable[[], None]:
-    """An ordinary user without any capability."""
-
-    def become() -> None:
-        then()
-        os.setgroups([])
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
-
-    return become
+def as_nobody(*capabilities: str, binary: str | os.PathLike = BINARY) -> list[str]:
+    """A command that becomes relayd as an ordinary user with these capabilities (`bpf`) only."""
+    names = ",".join(["-all", *(f"+{name}" for name in capabilities)])
+    return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", f"--inh-caps={names}",
+            f"--ambient-caps={names}", str(binary)]
 
 
 # Of classic BPF: load a word of what is at hand, compare, answer.

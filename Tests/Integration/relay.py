@@ -30,8 +30,8 @@ def environment() -> dict[str, str]:
 
 
 def run_relayd(*arguments: str, seconds: float = START_SECONDS, **more) -> subprocess.CompletedProcess:
-    """Runs a command of relayd that ends by itself."""
-    return subprocess.run([str(BINARY), *arguments], capture_output=True, text=True, timeout=seconds,
+    """Runs a command of relayd that ends by itself; `wrapper` as for a relay."""
+    return subprocess.run([*(more.pop("wrapper", ()) or [str(BINARY)]), *arguments], capture_output=True, text=True, timeout=seconds,
                           env=environment() | more.pop("env", {}), **more)
 
 

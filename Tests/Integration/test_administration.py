@@ -83,7 +83,7 @@ def test_the_unix_socket_is_for_its_user_and_group(start_relay, tmp_path):
     shown = json.loads(run_relayd("status", "--json", "--admin-socket", str(path)).stdout)
     assert shown["plane"]["workers"] == {"io-uring": shown["workers"]}
     if os.geteuid() == 0:
-        stranger = run_relayd("status", "--admin-socket", str(path), preexec_fn=as_nobody())
+        stranger = run_relayd("status", "--admin-socket", str(path), wrapper=as_nobody())
         assert stranger.returncode == 69 and "Permission denied" in stranger.stderr, stranger
     relay.stop()
     assert not path.exists()

@@ -246,7 +246,7 @@ def test_metrics_move_while_sessions_live(start_relay):
     await_metrics(lambda now: now["relayd_allocations"] == 0 and now["relayd_channels"] == 0)
 
 
-def await_metrics(condition, seconds: float = 5) -> None:
+def await_metrics(condition, seconds: float = 15) -> None:
     """Workers publish their figures now and then."""
     deadline = time.monotonic() + seconds
     while not condition(read_metrics()):
@@ -295,7 +295,7 @@ def test_a_signal_stops_it_with_living_allocations(start_relay, name):
     assert relay.process.wait(timeout=10) == 0, relay.log()
     seconds = time.monotonic() - asked
     print(f"{name} to exit with {len(clients)} allocations: {seconds * 1000:.0f} ms")
-    assert seconds < 1
+    assert seconds < 5, "living allocations must not hold up the end"
     assert relay.log().count("allocation ended") == len(clients)
     for client in clients:
         client.close()

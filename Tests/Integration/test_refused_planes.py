@@ -155,9 +155,9 @@ def test_an_ordinary_user_without_lockable_memory(start_relay):
     def prepare() -> None:
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
 
-    said = refusal(*LOCAL, "--data-plane", "io-uring", preexec_fn=as_nobody(prepare))
+    said = refusal(*LOCAL, "--data-plane", "io-uring", preexec_fn=prepare, wrapper=as_nobody())
     assert "memlock" in said.lower(), said
-    relay = start_relay(*LOCAL, "--http", "127.0.0.1:9090", prepare=as_nobody(prepare))
+    relay = start_relay(*LOCAL, "--http", "127.0.0.1:9090", prepare=prepare, wrapper=as_nobody())
     expect_relaying(relay, "socket", "127.0.0.1")
 
 

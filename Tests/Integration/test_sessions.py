@@ -1,6 +1,7 @@
 """Sessions of a running relay: listed, shown and ended, over HTTP and by the commands."""
 
 import json
+import math
 import time
 
 import pytest
@@ -9,6 +10,7 @@ from admin import request
 from relay import CREDENTIALS, LOOPBACK, run_relayd
 from stun import REQUEST, Message, Method
 from turn_client import TurnClient, udp_socket
+from waiting import eventually, wait_for_log
 
 SERVER = ("127.0.0.1", 3478)
 FLAGS = [*CREDENTIALS, "--user", "bob:builder", *LOOPBACK, "--http", "127.0.0.1:9090"]
@@ -133,9 +135,7 @@ def test_the_log_names_the_reason_and_the_planes(start_relay):
         assert peer.recv(100) == b"1234"
         assert request("POST", "/plane", {"plane": "socket"})[0] == 200
         assert json.loads(request("POST", "/kick", {"user": "alice"})[1]) == {"kicked": 1}
-    deadline = time.monotonic() + 5
-    while "allocation ended" not in relay.log() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for_log(relay, "allocation ended")
     ended = [json.loads(line) for line in relay.log().splitlines() if "allocation ended" in line]
     assert [line["reason"] for line in ended] == ["kicked"]
     assert ended[0]["to_peers_bytes"] == 4 and ended[0]["socket_to_peers_packets"] == 1
@@ -153,22 +153,30 @@ def test_the_log_level_is_changed_while_it_runs(start_relay):
         assert request("POST", "/log-level", {"level": "info"})[0] == 200
         refresh_error(client)
         assert request("POST", "/kick", {"user": "alice"})[0] == 200
-    time.sleep(0.2)
-    assert "allocation created" not in relay.log() and "allocation ended" in relay.log()
+    wait_for_log(relay, "allocation ended")
+    assert "allocation created" not in relay.log()
 
 
 def test_a_client_cannot_flood_the_log(start_relay):
     relay = start_relay(*FLAGS)
+
+    def told_each() -> int:
+        return sum("peer denied" in line and "suppressed" not in line for line in relay.log().splitlines())
+
     with TurnClient(SERVER) as client:
         client.allocate()
+        began = time.monotonic()
         for number in range(200):
             assert client.request(client.permission((f"10.0.0.{number}", 1))).error == 403
-        assert 50 <= relay.log().count("peer denied") < 100
-        deadline = time.monotonic() + 20
-        while "log lines suppressed" not in relay.log() and time.monotonic() < deadline:
-            time.sleep(0.1)
+        # Fifty at once, ten a second after that.
+        most = 60 + 10 * math.ceil(time.monotonic() - began)
+        eventually(lambda: told_each() >= 50)
+        if most >= 200:
+            pytest.skip("200 requests took so long here that none of their lines is left out")
+        assert told_each() <= most
+        wait_for_log(relay, "log lines suppressed")
     told = [line for line in relay.log().splitlines() if "log lines suppressed" in line]
-    assert len(told) == 1 and "peer denied" in told[0], relay.log()[-500:]
+    assert told and "peer denied" in told[0], relay.log()[-500:]
 
 
 def test_a_command_drains(start_relay):
@@ -176,7 +184,7 @@ def test_a_command_drains(start_relay):
     with TurnClient(SERVER) as client:
         client.allocate()
         # What the workers show of themselves is up to 100 ms old.
-        time.sleep(0.3)
+        eventually(lambda: json.loads(request("GET", "/status")[1])["allocations"] == 1)
         run = run_relayd("drain", *HTTP)
         assert (run.returncode, run.stdout) == (0, "draining, 1 allocations left\n"), run
         assert json.loads(request("GET", "/status")[1])["draining"] is True
@@ -192,7 +200,5 @@ def test_a_command_reloads(start_relay, tmp_path):
     options.write_text("log-level: debug\nwatch-config: false\n")
     run = run_relayd("reload", *HTTP)
     assert run.returncode == 0 and "asked for" in run.stdout, run
-    deadline = time.monotonic() + 10
-    while "configuration reloaded" not in relay.log() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for_log(relay, "configuration reloaded")
     assert json.loads(request("GET", "/log-level")[1]) == {"level": "debug"}

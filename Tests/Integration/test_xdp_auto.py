@@ -4,7 +4,8 @@ import pytest
 
 from admin import change_plane, status
 from conftest import relay_flags
-from test_xdp_hosts import LOADING, NEEDED, NET_ADMIN, as_nobody, capabilities_of, everybodys_binary  # noqa: F401
+from privileges import as_nobody
+from test_xdp_hosts import LOADING, NEEDED, NET_ADMIN, capabilities_of, everybodys_binary  # noqa: F401
 from waiting import eventually
 from xdp import CHANNEL, PORT, client_of, echo, echo_until_in_kernel, echoing_peer, metrics
 
@@ -70,7 +71,7 @@ def test_who_asks_for_another_plane_meanwhile_keeps_it(wires, start_auto):
 
 
 def test_the_rights_to_load_are_kept_until_then_and_given_up(wires, start_auto, everybodys_binary):  # noqa: F811
-    relay = start_auto(*INTERFACES, wrapper=as_nobody(everybodys_binary, *NEEDED))
+    relay = start_auto(*INTERFACES, wrapper=as_nobody(*NEEDED, binary=everybodys_binary))
     eventually(lambda: status(relay)["plane"]["name"] == "xdp")
     with client_of(wires) as client, echoing_peer(wires) as peer:
         client.allocate()

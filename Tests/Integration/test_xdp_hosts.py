@@ -13,11 +13,11 @@ import pytest
 from conftest import relay_flags
 from kernel_objects import KernelObjects
 from peer import EchoPeer
+from privileges import as_nobody
 from relay import BINARY, CREDENTIALS
 from turn_client import udp_socket
 from xdp import CHANNEL, client_of, echo, echo_until_in_kernel, echoing_peer, frames, metrics
 
-NOBODY = "65534"
 # What docs/planes.md says that an ordinary user needs.
 NEEDED = ("bpf", "net_admin", "perfmon")
 # The numbers of CAP_NET_ADMIN and of what only loading takes: CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF.
@@ -148,12 +148,6 @@ def everybodys_binary():
     shutil.rmtree(folder)
 
 
-def as_nobody(binary: str, *capabilities: str) -> list[str]:
-    names = ",".join(["-all", *(f"+{name}" for name in capabilities)])
-    return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", f"--inh-caps={names}",
-            f"--ambient-caps={names}", binary]
-
-
 def capabilities_of(pid: int) -> dict[str, int]:
     """What any thread of a process may do: the threads' names and permitted capabilities."""
     held = {}
@@ -164,7 +158,7 @@ def capabilities_of(pid: int) -> dict[str, int]:
 
 
 def test_an_ordinary_user_with_the_named_capabilities(wires, start_xdp, everybodys_binary):
-    relay = start_xdp(wrapper=as_nobody(everybodys_binary, *NEEDED))
+    relay = start_xdp(wrapper=as_nobody(*NEEDED, binary=everybodys_binary))
     with client_of(wires) as client, echoing_peer(wires) as peer:
         client.allocate()
         client.bind_channel(CHANNEL, peer.address)
@@ -186,7 +180,7 @@ def test_root_gives_up_what_only_loading_takes(wires, xdp_relay):
 def test_each_missing_capability_is_named(wires, everybodys_binary, missing):
     held = [name for name in NEEDED if name != missing]
     with wires.relay:
-        run = subprocess.run([*as_nobody(everybodys_binary, *held), *relay_flags(wires), "--data-plane", "xdp"],
+        run = subprocess.run([*as_nobody(*held, binary=everybodys_binary), *relay_flags(wires), "--data-plane", "xdp"],
                              capture_output=True, text=True, timeout=20, env={})
     name = f"CAP_{missing.upper()}"
     assert run.returncode == 69

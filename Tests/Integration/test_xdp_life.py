@@ -9,7 +9,7 @@ import pytest
 from kernel_objects import KernelObjects
 from traffic import Flow
 from turn_client import udp_socket
-from waiting import eventually
+from waiting import eventually, wait_for_log
 from xdp import CHANNEL, client_of, echo, echo_until_in_kernel, echoing_peer, frames, metrics
 
 PERMISSION_SECONDS = 300
@@ -32,13 +32,14 @@ def test_without_the_daemon_forwarding_ends_at_the_lease(wires, xdp_relay):
                 echo(client, b"by the kernel alone %d" % number)
             entries.shorten_leases(PERMISSION_SECONDS - 1.5)
             began = time.monotonic()
-            client.socket.settimeout(0.3)
+            client.socket.settimeout(1)
             with pytest.raises(TimeoutError):
-                while time.monotonic() < began + 10:
+                while time.monotonic() < began + 15:
                     last = b"%f" % time.monotonic()
                     echo(client, last)
                     time.sleep(0.02)
-            assert 0.5 < time.monotonic() - began < 3, "the lease was to be over after about a second and a half"
+            # With the second that was waited for an answer.
+            assert 1.2 < time.monotonic() - began < 8, "the lease was to be over after about a second and a half"
         finally:
             os.kill(xdp_relay.pid, signal.SIGCONT)
         # What was not relayed went up the slow path, and waited there.
@@ -169,7 +170,7 @@ def test_the_last_second_is_in_the_record(wires, xdp_relay):
         for number in range(137):
             echo(client, b"%100d" % number)
         client.refresh(0)
-        eventually(lambda: "allocation ended" in xdp_relay.log())
+        wait_for_log(xdp_relay, "allocation ended")
         record = [line for line in xdp_relay.log().splitlines() if "allocation ended" in line][-1]
         for figure in ("to_peers_packets=137", "to_client_packets=137", "to_peers_bytes=13700"):
             assert figure in record, record

@@ -50,6 +50,14 @@ def echo_until_in_kernel(relay: Relay, client: TurnClient, channel=CHANNEL) -> N
     raise AssertionError(f"the kernel does not relay: {metrics(relay)}\n{relay.log()}")
 
 
+def is_forwarded(relay: Relay, client: TurnClient, payload: bytes, channel=CHANNEL) -> bool:
+    """Whether the kernel relays a datagram that the client sends now."""
+    before = frames(relay, "forward")
+    client.send_channel(channel, payload)
+    time.sleep(0.1)
+    return frames(relay, "forward") > before
+
+
 def echoing_peer(wires, family=4) -> EchoPeer:
     return EchoPeer(wires.PEERS[family], wires.peers)
 

@@ -3,6 +3,7 @@ import PlaneKit
 import PlaneTestKit
 import RelayWorker
 import STUN
+import TestSeed
 import Testing
 
 /// Single datagrams of many relay sockets leave by one call; nobody outside can tell.

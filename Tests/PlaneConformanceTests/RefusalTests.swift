@@ -4,6 +4,7 @@ import PlaneTestKit
 import RelayCore
 import RelayWorker
 import STUN
+import TestSeed
 import Testing
 
 /// What the kernel refuses: in network namespaces with small MTUs and silent neighbours.
@@ -82,7 +83,7 @@ struct RefusalTests {
         let report = stage.relay.io.nextReport()
         #expect(report?.peer == stage.peer.address)
         let expected =
-            family == .ipv4 ? ICMPError(type: 3, code: 4, data: 1300) : ICMPError(type: 2, code: 0, data: 1300)
+            family == .ipv4 ? ICMPAttribute(type: 3, code: 4, data: 1300) : ICMPAttribute(type: 2, code: 0, data: 1300)
         #expect(report?.error == expected)
         io(false)
         try stage.relay.io.flush()

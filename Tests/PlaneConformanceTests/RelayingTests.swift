@@ -3,6 +3,7 @@ import PlaneTestKit
 import RelayCore
 import RelayWorker
 import STUN
+import TestSeed
 import Testing
 
 /// Datagrams through real sockets on loopback, every byte compared.

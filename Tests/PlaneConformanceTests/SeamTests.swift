@@ -34,7 +34,8 @@ import Testing
         let report = relay.io.nextReport()
         #expect(report?.slot == slot)
         #expect(report?.peer == closed)
-        let expected = family == .ipv4 ? ICMPError(type: 3, code: 3, data: 0) : ICMPError(type: 1, code: 4, data: 0)
+        let expected =
+            family == .ipv4 ? ICMPAttribute(type: 3, code: 3, data: 0) : ICMPAttribute(type: 1, code: 4, data: 0)
         #expect(report?.error == expected)
         #expect(relay.io.nextReport() == nil)
         relay.io.send(([4] as [UInt8]).span.bytes, from: slot, to: peer.address, dontFragment: false)

@@ -1,5 +1,6 @@
 import PlaneTestKit
 import STUN
+import TestSeed
 import Testing
 
 @testable import PlaneKit

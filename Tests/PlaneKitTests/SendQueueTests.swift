@@ -1,6 +1,7 @@
 import PlaneTestKit
 import RelayCore
 import STUN
+import TestSeed
 import Testing
 
 @testable import PlaneKit

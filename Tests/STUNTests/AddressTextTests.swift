@@ -1,4 +1,5 @@
 import STUN
+import TestSeed
 import Testing
 
 @Suite("Addresses as text")

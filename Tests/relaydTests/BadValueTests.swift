@@ -37,7 +37,7 @@ struct BadValueTests {
         (.workers, ["0", "-2", "257", "auto"]),
         (.receiveBuffer, ["1", "1M", "3KiB", "2GiB", "64kib"]),
         (.http, ["9090", ":9090", "example.org:80"]),
-        (.otlpEndpoint, ["127.0.0.1:4318", "https://127.0.0.1", "http://"]),
+        (.otlpEndpoint, ["127.0.0.1:4318", "grpc://127.0.0.1", "http://"]),
         (.otlpInterval, ["0", "3601", "15x"]),
         (.logLevel, ["verbose", "INFO"]),
         (.logFormat, ["xml"]),

@@ -12,14 +12,13 @@ struct MonitoringTests {
     private let page: String = {
         let frames = [FrameCount(verdict: "pass", reason: "not_relayed", packets: 1, bytes: 2)]
         let xdp = XDPStatistics(
-            routes: 1, waitingRoutes: 0, lapsedRoutes: 0, refusedRoutes: 0, attachments: ["eth0 native"], frames: frames
-        )
+            routes: 1, waitingRoutes: 0, refusedRoutes: 0, attachments: ["eth0 native"], frames: frames)
         let snapshot = WorkerSnapshot(core: Counters(), plane: PlaneCounters(), offloaded: AllocationTraffic())
         let events = MetricsRegistry()
         RelayEvents(events).noteRequest("GET", path: "/status", status: 200, took: .zero)
         return MetricsPage(
-            snapshots: [snapshot], tallies: ["xdp": PlaneTally()], planes: PlaneFigures(), xdp: xdp, events: events,
-            process: ProcessFigures()
+            snapshots: [snapshot], tallies: ["xdp": PlaneTally()], planes: PlaneFigures(),
+            xdp: (xdp, lapsedRoutes: 0), events: events, process: ProcessFigures()
         ).text
     }()
 

@@ -12,13 +12,15 @@ struct OTLPTests {
             ("http://collector.example:9/", "http://collector.example:9/v1/metrics"),
             ("http://[::1]:4318/otel", "http://[::1]:4318/otel/v1/metrics"),
             ("HTTP://c/v1/metrics", "http://c:4318/v1/metrics"),
+            ("https://127.0.0.1", "https://127.0.0.1:4318/v1/metrics"),
+            ("HTTPS://collector.example:443/otel", "https://collector.example:443/otel/v1/metrics"),
         ])
     func endpoint(text: String, meaning: String) { #expect(OTLPEndpoint(text)?.description == meaning) }
 
     @Test(
         "No endpoints",
         arguments: [
-            "", "127.0.0.1:4318", "https://127.0.0.1", "http://", "http://:4318", "http://a:0", "http://a:x",
+            "", "127.0.0.1:4318", "https://", "https:/a", "http://", "http://:4318", "http://a:0", "http://a:x",
             "http://a:70000", "http://[::1", "http://[::1]x", "http://[zz]", "http://a/?q", "http://a b",
             "http://a\r\nX: y",
         ])

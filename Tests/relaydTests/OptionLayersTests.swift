@@ -80,8 +80,7 @@ struct OptionLayersTests {
 
     @Test("A sample of every key is accepted", arguments: OptionKey.allCases)
     func samplesAreAccepted(key: OptionKey) throws {
-        // These name files, which are read at once.
-        guard key != .authSecretFile, key != .httpTokenFile else { return }
+        guard !OptionKey.ofFiles.contains(key) else { return }
         let problems = try Reading(environment: [key.environmentName: OptionKey.sample(of: key)]).problems
         #expect(!problems.contains { $0.contains("accepted") })
     }
@@ -109,6 +108,9 @@ struct OptionLayersTests {
 }
 
 extension OptionKey {
+    /// Their values name files, which are read at once.
+    static let ofFiles: Set<OptionKey> = [.authSecretFile, .httpTokenFile, .otlpCAFile]
+
     /// A value that is not the default.
     static func sample(of key: OptionKey) -> String {
         switch key {
@@ -119,7 +121,7 @@ extension OptionKey {
         case .realm: "example.org"
         case .user: "alice:secret"
         case .authSecret: "secret"
-        case .authSecretFile, .httpTokenFile: "/nonexistent"
+        case .authSecretFile, .httpTokenFile, .otlpCAFile: "/nonexistent"
         case .peerProfile: "private-network"
         case .allowPeer, .denyPeer: "10.0.0.0/8"
         case .allocationsPerUser, .allocationsTotal, .permissionsPerAllocation, .channelsPerAllocation,
@@ -140,7 +142,7 @@ extension OptionKey {
         case .receiveBuffer, .sendBuffer: "65536"
         case .http: "127.0.0.1:9090"
         case .adminSocket: "/run/relayd/admin.sock"
-        case .otlpEndpoint: "http://127.0.0.1:4318"
+        case .otlpEndpoint: "https://127.0.0.1:4318"
         case .otlpInterval: "60"
         case .logLevel: "debug"
         case .logFormat: "json"

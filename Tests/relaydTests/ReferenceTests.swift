@@ -51,7 +51,7 @@ struct ReferenceTests {
 struct EffectiveOptionsTests {
     @Test("It is YAML that means the same, but for the secrets")
     func isConfiguration() throws {
-        let excluded: Set<OptionKey> = [.demo, .authSecretFile, .httpTokenFile]
+        let excluded = OptionKey.ofFiles.union([.demo])
         let flags = OptionKey.allCases.filter { !excluded.contains($0) }.flatMap { key in
             key.shape == .flag ? ["--\(key.rawValue)"] : ["--\(key.rawValue)", OptionKey.sample(of: key)]
         }

@@ -16,9 +16,9 @@ struct ReloadTests {
     func everyKey(key: OptionKey) throws {
         let base = "user: bob:hidden\n"
         let value = OptionKey.sample(of: key)
-        let secrets = try TemporaryFile("north\n")
-        let namesFile = key == .authSecretFile || key == .httpTokenFile
-        let line = namesFile ? "\(key.rawValue): \(secrets.path)" : "\(key.rawValue): '\(value)'"
+        let file = try TemporaryFile(key == .otlpCAFile ? "-----BEGIN CERTIFICATE-----\n" : "north\n")
+        let namesFile = OptionKey.ofFiles.contains(key)
+        let line = namesFile ? "\(key.rawValue): \(file.path)" : "\(key.rawValue): '\(value)'"
         let started = try read(base)
         let new = try read(key == .user ? line : base + line)
         let merged = started.settings.reloading(new.settings)

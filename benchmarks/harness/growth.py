@@ -4,20 +4,15 @@ The user share comes from `perf` sampling the CPU clock where it is there (about
 else from the tick's utime and stime.
 """
 
-import shutil
-import subprocess
-import time
 from collections import Counter
 from dataclasses import asdict, dataclass
 
-from . import servers, topology
+from . import sampling, servers, topology
 from .bench import Bench, Measured
 from .cells import Cell
 from .programs import OUT
 
-SAMPLES_A_SECOND = 4000
 SYMBOLS_SHOWN = 12
-PERF_START_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -51,37 +46,12 @@ def cost(net: topology.Topology, server: servers.Server, cell: Cell, rate: float
 
 
 def _sampled(bench: Bench, cell: Cell, rate: float, seconds: float) -> tuple[Counter, Measured]:
-    """Drives the server once while perf watches it; an empty count where perf is missing."""
-    if not shutil.which("perf"):
+    """Drives the server once while perf watches it; an empty count where perf is missing. Samples are counted by (in the
+    kernel, "binary: symbol")."""
+    if not sampling.is_possible():
         return Counter(), bench.drive(cell, rate, seconds)
     data = OUT / "perf.data"
-    # As urgent as the server and the generator, which leave nothing to anybody else, and started before them.
-    perf = subprocess.Popen(
-        ["nice", "-n", "-20", "perf", "record", "-q", "-e", "cpu-clock", "-F", str(SAMPLES_A_SECOND), "-p",
-         str(bench.running.pid), "-o", str(data), "--", "sleep", str(seconds + PERF_START_SECONDS)],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        time.sleep(PERF_START_SECONDS)
+    with sampling.sampling(data, seconds, "-p", str(bench.running.pid)):
         measured = bench.drive(cell, rate, seconds)
-        perf.wait(seconds + 20)
-    finally:
-        if perf.poll() is None:
-            perf.kill()
-            perf.wait()
-    return _count(data), measured
-
-
-def _count(data) -> Counter:
-    """Samples by (in the kernel, "binary: symbol")."""
-    done = subprocess.run(["perf", "script", "-i", str(data), "-F", "ip,sym,dso"], capture_output=True, text=True,
-                          timeout=120)
-    counts: Counter = Counter()
-    for line in done.stdout.splitlines():
-        address, _, rest = line.strip().partition(" ")
-        symbol, _, binary = rest.rpartition(" (")
-        if not binary:
-            continue
-        in_kernel = "kernel" in binary or int(address, 16) >> 47 != 0
-        counts[in_kernel, f"{binary.rstrip(')').rpartition('/')[2]}: {symbol}"] += 1
-    data.unlink(missing_ok=True)
-    return counts
+    counts = Counter((sample.in_kernel, f"{sample.binary}: {sample.symbol}") for sample in sampling.taken(data))
+    return counts, measured

@@ -1,20 +1,15 @@
 """What a relayed packet costs, by stage: samples of the CPU clock in the server's threads and its receive path."""
 
 import re
-import shutil
-import subprocess
-import time
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import topology
+from . import sampling, topology
 from .bench import SERVER_CPU, Bench
 from .cells import BASE
 from .programs import OUT
 
-SAMPLES_A_SECOND = 4000
-PERF_START_SECONDS = 0.5
 SYMBOL_SHARE = 0.002
 # Stage by the first pattern, of several a line, that a symbol matches; what matches none is "other kernel work".
 STAGES = {
@@ -77,7 +72,7 @@ def stage_of(symbol: str, in_kernel: bool) -> str:
 
 def stages(server_of, seconds: float) -> Stages:
     """A server at 64 sessions, single datagrams of 172 bytes upwards, with as many offered as it can nearly take."""
-    if not shutil.which("perf"):
+    if not sampling.is_possible():
         raise RuntimeError("perf is missing: apt-get install linux-perf")
     with topology.Topology("frames") as net, Bench(net, server_of(net.relay_address)) as bench:
         bench.prepare(BASE)
@@ -100,36 +95,9 @@ def stages(server_of, seconds: float) -> Stages:
 def _sampled(bench: Bench, net: topology.Topology, rate: float, seconds: float):
     """Samples both CPUs whole, which disturbs less than following threads that switch often; counts those threads'."""
     data = OUT / "stages.data"
-    cpus = f"{topology.LOAD_CPU},{SERVER_CPU}"
-    # As urgent as what it watches, and started before it.
-    perf = subprocess.Popen(
-        ["nice", "-n", "-20", "perf", "record", "-q", "-e", "cpu-clock", "-F", str(SAMPLES_A_SECOND), "-C", cpus, "-o",
-         str(data), "--", "sleep", str(seconds + PERF_START_SECONDS)],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        time.sleep(PERF_START_SECONDS)
+    with sampling.sampling(data, seconds, "-C", f"{topology.LOAD_CPU},{SERVER_CPU}"):
         measured = bench.drive(BASE, rate, seconds)
-        perf.wait(seconds + 20)
-    finally:
-        if perf.poll() is None:
-            perf.kill()
-            perf.wait()
     processes = (bench.running.pid, *net.receivers)
     tasks = {int(task.name) for pid in processes for task in Path(f"/proc/{pid}/task").iterdir()}
-    return _count(data, tasks), measured
-
-
-def _count(data: Path, tasks: set[int]) -> Counter:
-    """Samples of these threads by (in the kernel, symbol)."""
-    done = subprocess.run(["perf", "script", "-i", str(data), "-F", "tid,ip,sym,dso"], capture_output=True, text=True,
-                          timeout=120)
-    data.unlink(missing_ok=True)
-    counts: Counter = Counter()
-    for line in done.stdout.splitlines():
-        task, _, rest = line.strip().partition(" ")
-        address, _, rest = rest.strip().partition(" ")
-        symbol, _, binary = rest.rpartition(" (")
-        if binary and int(task) in tasks:
-            in_kernel = "kernel" in binary or "bpf_prog" in symbol or int(address, 16) >> 47 != 0
-            counts[in_kernel, symbol] += 1
-    return counts
+    counts = Counter((sample.in_kernel, sample.symbol) for sample in sampling.taken(data) if sample.task in tasks)
+    return counts, measured

@@ -88,6 +88,10 @@ static inline void cbpf_set_lease(struct relay_entry *entry, uint32_t lease) {
     __atomic_store_n(&entry->lease, lease, __ATOMIC_RELAXED);
 }
 
+static inline uint32_t cbpf_lease(const struct relay_entry *entry) {
+    return __atomic_load_n(&entry->lease, __ATOMIC_RELAXED);
+}
+
 static inline void cbpf_set_next_hop(struct relay_entry *entry, uint16_t next_hop) {
     __atomic_store_n(&entry->next_hop, next_hop, __ATOMIC_RELEASE);
 }

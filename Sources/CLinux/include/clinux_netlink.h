@@ -83,6 +83,17 @@ int clinux_route_prefixes(struct clinux_prefix *prefixes, int capacity);
 /// The MAC address of a neighbour; -ENOENT where it is not known, or known to be gone.
 int clinux_find_neighbour(int netlink, uint32_t interface_index, struct clinux_address neighbour, uint8_t mac[6]);
 
+/// A neighbour that frames can be sent to.
+struct clinux_neighbour {
+    struct clinux_address address;
+    uint32_t interface_index;
+    uint8_t mac[6];
+};
+
+/// Lists the neighbours with known MAC addresses on an interface (some kernels: on others, too): how many, or a negated
+/// errno; -E2BIG where they are more than `capacity`, -EAGAIN where they changed meanwhile.
+int clinux_list_neighbours(uint32_t interface_index, struct clinux_neighbour *neighbours, int capacity);
+
 /// Has the kernel find out whether a neighbour is still there, as if something had been sent to it.
 int clinux_use_neighbour(int netlink, uint32_t interface_index, struct clinux_address neighbour);
 

@@ -53,7 +53,7 @@ extension RelayCore {
 
     /// An ICMP error for something that was sent to `peer` from a relay socket (RFC 8656 section 11.5).
     public mutating func report(
-        _ error: ICMPError, from peer: TransportAddress, on slot: SocketSlot, into effects: inout Effects
+        _ error: ICMPAttribute, from peer: TransportAddress, on slot: SocketSlot, into effects: inout Effects
     ) {
         guard case .relay(let index, let family) = slots[slot], error.isForClients(family),
             permitted.find(PermissionKey(relay: slot, peer: peer.ip)) != nil
@@ -100,7 +100,7 @@ extension RelayCore {
     }
 }
 
-extension ICMPError {
+extension ICMPAttribute {
     /// The types that RFC 8656 section 11.5 passes on: unreachable and time exceeded, for IPv6 also packet too big.
     fileprivate func isForClients(_ family: AddressFamily) -> Bool {
         switch family {

@@ -44,8 +44,8 @@ struct HostReport {
     init(_ settings: Settings) {
         lines =
             [
-                descriptors(settings), buffer("rmem_max", settings.receiveBufferBytes),
-                buffer("wmem_max", settings.sendBufferBytes),
+                descriptors(settings), buffer("rmem_max", settings.receiveBufferBytes, forced: SO_RCVBUFFORCE),
+                buffer("wmem_max", settings.sendBufferBytes, forced: SO_SNDBUFFORCE),
             ]
             + [ephemeralPorts(settings), privilegedPorts(settings), connectionTracking()].compactMap { $0 }
     }
@@ -58,13 +58,26 @@ struct HostReport {
         return "open files: at most \(limit.rlim_max), for \(wanted) relay ports an address: \(verdict)"
     }
 
-    private func buffer(_ name: String, _ wanted: Int) -> String {
+    /// - Parameter forced: the option of setsockopt that goes beyond the limit where this process may.
+    private func buffer(_ name: String, _ wanted: Int, forced: Int32) -> String {
         let path = "/proc/sys/net/core/\(name)"
         guard let text = try? TextFile.read(path), let bytes = Int(text.filter(\.isNumber)) else {
             return "\(name): unknown (\(path) cannot be read)"
         }
-        guard bytes < wanted, geteuid() != 0 else { return "\(name): \(bytes) bytes: enough for \(wanted)" }
+        guard bytes < wanted else { return "\(name): \(bytes) bytes: enough for \(wanted)" }
+        guard !mayExceed(forced, wanted) else {
+            return "\(name): \(bytes) bytes, but CAP_NET_ADMIN goes beyond it: enough for \(wanted)"
+        }
         return "\(name): \(bytes) bytes, \(wanted) wanted: sysctl -w net.core.\(name)=\(wanted), or grant CAP_NET_ADMIN"
+    }
+
+    /// As the planes do it, because the capability counts in the namespace of the network only.
+    private func mayExceed(_ forced: Int32, _ bytes: Int) -> Bool {
+        let descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        var size = Int32(clamping: bytes)
+        return setsockopt(descriptor, SOL_SOCKET, forced, &size, socklen_t(MemoryLayout<Int32>.size)) == 0
     }
 
     /// Other programs' outgoing sockets may sit on relay ports; a bind finds out, but it costs ports.
@@ -90,7 +103,11 @@ struct HostReport {
     }
 
     private func privilegedPorts(_ settings: Settings) -> String? {
-        guard let low = settings.listen.first(where: { $0.port < 1024 }), geteuid() != 0 else { return nil }
-        return "listen \(low): ports below 1024 need CAP_NET_BIND_SERVICE"
+        let text = try? TextFile.read("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+        let first = text.flatMap { UInt16($0.filter(\.isNumber)) } ?? 1024
+        guard let low = settings.listen.first(where: { $0.port < first }), !Privileges.hasHeld(.bindLowPorts) else {
+            return nil
+        }
+        return "listen \(low): ports below \(first) need CAP_NET_BIND_SERVICE"
     }
 }

@@ -52,6 +52,12 @@ struct Run: AsyncParsableCommand {
         StartupMemory.release()
         MetricsSystem.bootstrap(MetricsRegistry.program)
         let events = RelayEvents()
+        let exporter: OTLPExporter?
+        do throws(StartError) {
+            exporter = try OTLPExporter(settings, server: server, logger: logger, events: events)
+        } catch {
+            throw Exit.start(error)
+        }
         let hostWatch = watchHost(signals.orders, logger)
         defer { withExtendedLifetime(hostWatch) {} }
         let manager = ServiceManager(Environment.variables)
@@ -60,7 +66,9 @@ struct Run: AsyncParsableCommand {
             logger: logger, orders: signals.orders, watch: (try? watch.get()) ?? nil, events: events)
         let watchdog = Watchdog(manager: manager, server: server, logger: logger)
         do {
-            try await Self.group(of: server, settings, signals, reloader, watchdog, threshold, events, logger).run()
+            try await Self.group(
+                of: server, settings, exporter, signals, reloader, watchdog, threshold, events, logger
+            ).run()
         } catch let error as StartError {
             writer.flush()
             throw Exit.start(error)
@@ -103,8 +111,8 @@ struct Run: AsyncParsableCommand {
     /// What runs until the end. Services stop from the last to the first: the service manager hears of it, the workers
     /// stop at once, then HTTP, whose clients may keep their connections open and are cut off after a moment.
     private static func group(
-        of server: RelayServer, _ settings: Settings, _ signals: OperatorSignals, _ reloader: Reloader,
-        _ watchdog: Watchdog, _ threshold: LogThreshold, _ events: RelayEvents, _ logger: Logger
+        of server: RelayServer, _ settings: Settings, _ exporter: OTLPExporter?, _ signals: OperatorSignals,
+        _ reloader: Reloader, _ watchdog: Watchdog, _ threshold: LogThreshold, _ events: RelayEvents, _ logger: Logger
     ) -> ServiceGroup {
         let routes = AdminRoutes(server: server, threshold: threshold, events: events) { signals.requestReload() }
         var services: [any Service] = [
@@ -114,13 +122,7 @@ struct Run: AsyncParsableCommand {
             services.append(AdminServer(at: .tcp(address, token: settings.httpToken), routes: routes))
         }
         if let path = settings.adminSocketPath { services.append(AdminServer(at: .unix(path: path), routes: routes)) }
-        if let endpoint = settings.otlpEndpoint {
-            services.append(
-                OTLPExporter(
-                    endpoint: endpoint, interval: .seconds(settings.otlpIntervalSeconds), server: server,
-                    logger: logger,
-                    events: events))
-        }
+        if let exporter { services.append(exporter) }
         services += [server, watchdog] as [any Service]
         var configuration = ServiceGroupConfiguration(
             services: services.map { .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup) },

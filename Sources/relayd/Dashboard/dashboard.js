@@ -302,6 +302,8 @@ const listen = async () => {
   const token = sessionStorage.getItem(TOKEN);
   const response = await fetch("/events", { headers: token ? { Authorization: `Bearer ${token}` } : {} });
   if (response.status === 401) {
+    // Another one was entered meanwhile.
+    if (sessionStorage.getItem(TOKEN) !== token) return true;
     sessionStorage.removeItem(TOKEN);
     setState("lost", token ? "the token is wrong" : "a token is needed");
     $("token-form").hidden = false;
@@ -325,16 +327,30 @@ const listen = async () => {
   }
 };
 
+let isFollowing = false;
+
+/** Listens for as long as the page is open, or until a token is needed. */
 const follow = async () => {
-  for (let pause = 1; ; pause = Math.min(pause * 2, 15)) {
-    try {
-      if (!await listen()) return;
+  // The form may be submitted more than once before an answer comes; the loop that runs takes the token that is stored.
+  if (isFollowing) return;
+  isFollowing = true;
+  try {
+    for (let pause = 1; await isToBeTried(); pause = Math.min(pause * 2, 15)) {
       if ($("state").dataset.state === "live") pause = 1;
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error;
+      if ($("state").dataset.state !== "lost") setState("lost", "the relay does not answer; trying again");
+      await new Promise((resume) => setTimeout(resume, pause * 1000));
     }
-    if ($("state").dataset.state !== "lost") setState("lost", "the relay does not answer; trying again");
-    await new Promise((resume) => setTimeout(resume, pause * 1000));
+  } finally {
+    isFollowing = false;
+  }
+};
+
+const isToBeTried = async () => {
+  try {
+    return await listen();
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    return true;
   }
 };
 

@@ -2,12 +2,13 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 
-/// One HTTP request and its answer, over TCP or a unix socket, on a connection of its own.
+/// One HTTP request and its answer, over TCP, TLS or a unix socket, on a connection of its own.
 struct HTTPExchange {
     enum Destination {
         case unix(path: String)
         /// A name or an address.
         case tcp(host: String, port: Int)
+        case tls(host: String, port: Int, ServerTrust)
     }
 
     enum Failure: Error, CustomStringConvertible {
@@ -48,24 +49,24 @@ struct HTTPExchange {
         var headers = headers
         if let body { headers.add(name: "Content-Length", value: "\(body.readableBytes)") }
         let head = HTTPRequestHead(version: .http1_1, method: method, uri: path, headers: headers)
+        // What keeps it from being written ends the connection, and so the wait for the answer, with more to say.
+        channel.writeAndFlush(OutgoingRequest(head: head, body: body), promise: nil)
         do {
-            try await channel.writeAndFlush(OutgoingRequest(head: head, body: body))
             let received = try await answer.futureResult.get()
             try? await channel.close()
             return received
         } catch {
-            // Does nothing where it has failed already.
-            answer.fail(error)
             try? await channel.close()
-            throw .unanswered("\(error)")
+            throw .unanswered(ServerTrust.explanation(of: error) ?? "\(error)")
         }
     }
 
     private func connect(_ answer: EventLoopPromise<NIOHTTPClientResponseFull>) async throws -> any Channel {
-        let (patience, answerLimitBytes) = (patience, answerLimitBytes)
+        let (destination, patience, answerLimitBytes) = (destination, patience, answerLimitBytes)
         let bootstrap = ClientBootstrap(group: answer.futureResult.eventLoop).channelInitializer { channel in
             channel.eventLoop.makeCompletedFuture {
                 let pipeline = channel.pipeline.syncOperations
+                if case .tls(_, _, let trust) = destination { try pipeline.addHandler(trust.makeHandler()) }
                 try pipeline.addHTTPClientHandlers()
                 try pipeline.addHandler(NIOHTTPClientResponseAggregator(maxContentLength: answerLimitBytes))
                 try pipeline.addHandler(AnswerHandler(answer, patience: patience))
@@ -73,7 +74,8 @@ struct HTTPExchange {
         }
         switch destination {
         case .unix(let path): return try await bootstrap.connect(unixDomainSocketPath: path).get()
-        case .tcp(let host, let port): return try await bootstrap.connect(host: host, port: port).get()
+        case .tcp(let host, let port), .tls(let host, let port, _):
+            return try await bootstrap.connect(host: host, port: port).get()
         }
     }
 }

@@ -14,14 +14,16 @@ struct MetricsPage {
     init(_ server: RelayServer) {
         self.init(
             snapshots: server.snapshots, tallies: server.planeTallies, planes: PlaneFigures(server.planes),
-            addresses: server.addresses.served, xdp: server.xdp?.statistics, isDraining: server.drain.isDraining,
-            events: .program, process: ProcessFigures.read())
+            addresses: server.addresses.served,
+            xdp: server.xdp.map { ($0.statistics, lapsedRoutes: $0.lapsedRouteCount) },
+            isDraining: server.drain.isDraining, events: .program, process: ProcessFigures.read())
     }
 
     init(
         snapshots: [WorkerSnapshot], tallies: [String: PlaneTally], planes: PlaneFigures,
-        addresses: ServedAddresses = ServedAddresses(listeners: [], relayAddresses: []), xdp: XDPStatistics? = nil,
-        isDraining: Bool = false, events: MetricsRegistry = MetricsRegistry(), process: ProcessFigures
+        addresses: ServedAddresses = ServedAddresses(listeners: [], relayAddresses: []),
+        xdp: (XDPStatistics, lapsedRoutes: Int)? = nil, isDraining: Bool = false,
+        events: MetricsRegistry = MetricsRegistry(), process: ProcessFigures
     ) {
         let tallies = tallies.sorted { $0.key < $1.key }
         var page = MetricsText()
@@ -38,7 +40,7 @@ struct MetricsPage {
         planes.write(to: &page)
         Self.writeTraffic(tallies, to: &page)
         Self.writePlane(tallies, to: &page)
-        if let xdp { Self.writeXDP(xdp, to: &page) }
+        if let (statistics, lapsedRoutes) = xdp { Self.writeXDP(statistics, lapsedRoutes, to: &page) }
         events.write(to: &page)
         process.write(to: &page)
         families = page.families
@@ -161,7 +163,7 @@ struct MetricsPage {
     }
 
     /// The program in the kernel; what it relayed is in the totals above as well.
-    private static func writeXDP(_ xdp: XDPStatistics, to page: inout MetricsText) {
+    private static func writeXDP(_ xdp: XDPStatistics, _ lapsedRoutes: Int, to page: inout MetricsText) {
         page.begin("relayd_xdp_attachment", .gauge, "Where the XDP program is attached: interface and mode.")
         for attachment in xdp.attachments { page.sample("relayd_xdp_attachment", [("at", attachment)], 1 as UInt64) }
         page.single("relayd_xdp_routes", .gauge, "Channel bindings in the kernel.", UInt64(xdp.routes))
@@ -170,7 +172,7 @@ struct MetricsPage {
             UInt64(xdp.waitingRoutes))
         page.single(
             "relayd_xdp_lapsed_routes", .gauge, "Channel bindings there whose lease is over, on the slow path.",
-            UInt64(xdp.lapsedRoutes))
+            UInt64(lapsedRoutes))
         page.single(
             "relayd_xdp_refused_routes_total", .counter, "Channel bindings without room there, left to the slow path.",
             xdp.refusedRoutes)

@@ -1,16 +1,22 @@
 import STUN
 
-/// Where metrics go: `http://HOST[:PORT][/PATH]`. Without a path it is `/v1/metrics`, with one that is appended, as the
+/// Where metrics go: `http://HOST[:PORT][/PATH]`, or https. Without a path it is `/v1/metrics`, with one that is appended, as the
 /// OpenTelemetry specification says of `OTEL_EXPORTER_OTLP_ENDPOINT`; port 4318 if none is named.
 struct OTLPEndpoint: Equatable {
+    enum Scheme: String, CaseIterable {
+        case http, https
+    }
+
+    let scheme: Scheme
     let host: String
     let port: Int
     let path: String
 
-    /// Nothing for https: the program holds no TLS.
     init?(_ text: String) {
-        guard text.lowercased().hasPrefix("http://") else { return nil }
-        let rest = text.dropFirst("http://".count)
+        let lowercased = text.lowercased()
+        guard let scheme = Scheme.allCases.first(where: { lowercased.hasPrefix("\($0)://") }) else { return nil }
+        self.scheme = scheme
+        let rest = text.dropFirst("\(scheme)://".count)
         let authority = rest.prefix { $0 != "/" }
         let path = rest.dropFirst(authority.count)
         guard let (host, port) = Self.split(authority), !path.contains(where: { $0 == "?" || $0 == "#" || $0 == " " })
@@ -49,5 +55,5 @@ struct OTLPEndpoint: Equatable {
 
     var authority: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 
-    var description: String { "http://\(authority)\(path)" }
+    var description: String { "\(scheme)://\(authority)\(path)" }
 }

@@ -8,13 +8,32 @@ import ServiceLifecycle
 /// Sends the metrics to a collector every so often. A collector that is away is told of once, and once more when it is
 /// back; what it missed is in the next totals.
 struct OTLPExporter: Service {
-    let endpoint: OTLPEndpoint
-    let interval: Duration
-    let server: RelayServer
-    let logger: Logger
-    let events: RelayEvents
+    private let endpoint: OTLPEndpoint
+    private let interval: Duration
+    private let server: RelayServer
+    private let logger: Logger
+    private let events: RelayEvents
+    private let exchange: HTTPExchange
 
-    private static let patience = TimeAmount.seconds(10)
+    /// Nothing where metrics are to be sent nowhere.
+    init?(
+        _ settings: Settings, server: RelayServer, logger: Logger, events: RelayEvents
+    ) throws(StartError) {
+        guard let endpoint = settings.otlpEndpoint else { return nil }
+        let destination: HTTPExchange.Destination
+        switch endpoint.scheme {
+        case .http: destination = .tcp(host: endpoint.host, port: endpoint.port)
+        case .https:
+            let trust = try ServerTrust(host: endpoint.host, authorities: settings.otlpAuthorities)
+            destination = .tls(host: endpoint.host, port: endpoint.port, trust)
+        }
+        self.endpoint = endpoint
+        interval = .seconds(settings.otlpIntervalSeconds)
+        self.server = server
+        self.logger = logger
+        self.events = events
+        exchange = HTTPExchange(to: destination, patience: .seconds(10), answerLimitBytes: 1 << 20)
+    }
 
     func run() async throws {
         do {
@@ -50,9 +69,7 @@ struct OTLPExporter: Service {
             nowNanoseconds: UInt64(Date().timeIntervalSince1970 * 1e9))
         guard let data = try? encoder.encode(body) else { preconditionFailure("metrics that are no JSON") }
         do {
-            let answer = try await HTTPExchange(
-                to: .tcp(host: endpoint.host, port: endpoint.port), patience: Self.patience, answerLimitBytes: 1 << 20
-            ).send(
+            let answer = try await exchange.send(
                 .POST, endpoint.path,
                 HTTPHeaders([
                     ("Host", endpoint.authority), ("Connection", "close"), ("Content-Type", "application/json"),

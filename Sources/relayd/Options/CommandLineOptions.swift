@@ -80,6 +80,8 @@ struct CommandLineOptions: ParsableArguments {
     var adminSocket: [String] = []
     @Option(name: .long, help: help(.otlpEndpoint))
     var otlpEndpoint: [String] = []
+    @Option(name: .customLong("otlp-ca-file"), help: help(.otlpCAFile))
+    var otlpCAFile: [String] = []
     @Option(name: .long, help: help(.otlpInterval))
     var otlpInterval: [String] = []
     @Option(name: .long, help: help(.logLevel))
@@ -109,7 +111,7 @@ struct CommandLineOptions: ParsableArguments {
             .xdpInterface: xdpInterface, .xdpMode: xdpMode, .xdpNextHop: xdpNextHop, .xdpRoutes: xdpRoutes,
             .xdpSlowPath: xdpSlowPath, .httpTokenFile: httpTokenFile, .adminSocket: adminSocket,
             .workers: workers, .receiveBuffer: receiveBuffer, .sendBuffer: sendBuffer, .http: http,
-            .otlpEndpoint: otlpEndpoint, .otlpInterval: otlpInterval,
+            .otlpEndpoint: otlpEndpoint, .otlpCAFile: otlpCAFile, .otlpInterval: otlpInterval,
             .logLevel: logLevel, .logFormat: logFormat, .watchConfig: watchConfig, .alternateServer: alternateServer,
             .drainTimeout: drainTimeout,
             .rfc5766ChannelNumbers: rfc5766ChannelNumbers ? ["true"] : [], .fallback: fallback ? ["true"] : [],

@@ -23,7 +23,8 @@ extension OptionKey {
         case .dataPlane, .fallback, .xdpInterface, .xdpMode, .xdpNextHop, .xdpRoutes, .xdpSlowPath, .workers,
             .receiveBuffer, .sendBuffer:
             .dataPlane
-        case .http, .httpTokenFile, .adminSocket, .otlpEndpoint, .otlpInterval, .logLevel, .logFormat, .watchConfig,
+        case .http, .httpTokenFile, .adminSocket, .otlpEndpoint, .otlpCAFile, .otlpInterval, .logLevel, .logFormat,
+            .watchConfig,
             .alternateServer, .drainTimeout,
             .demo:
             .operation
@@ -76,6 +77,9 @@ extension OptionKey {
         case .adminSocket: "A unix socket for administration; off unless given."
         case .otlpEndpoint:
             "Send the metrics to an OpenTelemetry collector: OTLP over HTTP, as JSON; off unless given."
+        case .otlpCAFile:
+            "Certificates of the authorities that vouch for the collector, for https; those that this host trusts unless "
+                + "given."
         case .otlpInterval: "How often metrics are sent."
         case .logLevel: "The least severe lines that are logged."
         case .logFormat: "How lines are written, one an event, on standard error."
@@ -99,7 +103,7 @@ extension OptionKey {
         // What living sockets, maps and threads have in them; the realm, which clients have in their keys; the watch itself.
         case .relayPorts, .realm, .dataPlane, .fallback, .xdpInterface,
             .xdpMode, .xdpNextHop, .xdpRoutes, .xdpSlowPath, .workers, .receiveBuffer, .sendBuffer, .http,
-            .httpTokenFile, .adminSocket, .otlpEndpoint, .otlpInterval, .logFormat, .watchConfig, .demo:
+            .httpTokenFile, .adminSocket, .otlpEndpoint, .otlpCAFile, .otlpInterval, .logFormat, .watchConfig, .demo:
             false
         }
     }

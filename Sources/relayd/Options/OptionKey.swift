@@ -38,6 +38,7 @@ enum OptionKey: String, CaseIterable, Sendable {
     case httpTokenFile = "http-token-file"
     case adminSocket = "admin-socket"
     case otlpEndpoint = "otlp-endpoint"
+    case otlpCAFile = "otlp-ca-file"
     case otlpInterval = "otlp-interval"
     case logLevel = "log-level"
     case logFormat = "log-format"
@@ -106,7 +107,8 @@ enum OptionKey: String, CaseIterable, Sendable {
         case .httpTokenFile: "the path of a file with one token that only its owner can read"
         case .adminSocket: "an absolute path of at most 107 bytes, such as /run/relayd/admin.sock"
         case .otlpEndpoint:
-            "http://HOST, with a port and a path if they are not 4318 and /v1/metrics; https goes by a collector on this host"
+            "http://HOST or https://HOST, with a port and a path if they are not 4318 and /v1/metrics"
+        case .otlpCAFile: "the path of a file of certificates in PEM"
         case .otlpInterval: "a time from 1s to 1h: seconds, or a number with s, m or h"
         case .logLevel: "trace, debug, info, notice, warning, error or critical"
         case .logFormat: "text or json"

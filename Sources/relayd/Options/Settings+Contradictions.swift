@@ -65,6 +65,9 @@ extension Settings {
         if http == nil, httpToken != nil {
             problems.append(OptionProblem("http-token-file: it has no effect without http"))
         }
+        if otlpAuthorities != nil, otlpEndpoint?.scheme != .https {
+            problems.append(OptionProblem("otlp-ca-file: it has no effect without an https otlp-endpoint"))
+        }
         for address in Self.repeated(listen) {
             problems.append(OptionProblem("listen: \(address) stands twice"))
         }

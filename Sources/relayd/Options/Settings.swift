@@ -68,6 +68,8 @@ struct Settings {
     var adminSocketPath: String?
     /// Where metrics are sent; nothing: nowhere.
     var otlpEndpoint: OTLPEndpoint?
+    /// Certificates in PEM of those who may vouch for the collector; nothing: those that the host trusts.
+    var otlpAuthorities: String?
     var otlpIntervalSeconds: UInt32 = 15
     var logLevel = Logger.Level.info
     var logFormat = LogFormat.text
@@ -163,12 +165,22 @@ struct Settings {
         receiveBufferBytes = reader.bytes(.receiveBuffer, receiveBufferBytes, in: 4096...(1 << 30))
         sendBufferBytes = reader.bytes(.sendBuffer, sendBufferBytes, in: 4096...(1 << 30))
         otlpEndpoint = reader.value(.otlpEndpoint, nil) { OTLPEndpoint($0) }
+        readAuthorities(&reader)
         otlpIntervalSeconds = reader.seconds(.otlpInterval, otlpIntervalSeconds, in: 1...3600)
         logLevel = reader.value(.logLevel, logLevel) { Logger.Level(rawValue: $0) }
         logFormat = reader.value(.logFormat, logFormat) { LogFormat(rawValue: $0) }
         watchesConfig = reader.value(.watchConfig, watchesConfig) { Bool($0) }
         alternateServers = reader.list(.alternateServer) { TransportAddress($0) }
         drainTimeoutSeconds = reader.seconds(.drainTimeout, drainTimeoutSeconds, in: 0...604_800)
+    }
+
+    private mutating func readAuthorities(_ reader: inout SettingsReader) {
+        guard let path = reader.value(.otlpCAFile, nil, { $0.isEmpty ? nil : $0 }) else { return }
+        do throws(OptionProblem) {
+            otlpAuthorities = try CertificateFile.read(path, for: .otlpCAFile)
+        } catch {
+            reader.problems.append(error)
+        }
     }
 
     /// `49152-65535`.

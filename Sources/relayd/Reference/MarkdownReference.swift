@@ -67,6 +67,7 @@ enum SampleConfiguration {
             case .httpTokenFile: ["/etc/relayd/token"]
             case .adminSocket: ["/run/relayd/admin.sock"]
             case .otlpEndpoint: ["http://127.0.0.1:4318"]
+            case .otlpCAFile: ["/etc/relayd/collector-ca.pem"]
             case .alternateServer: ["192.0.2.2:3478"]
             default: [""]
             }

@@ -1,4 +1,6 @@
+import Foundation
 import PlaneTestKit
+import STUN
 import Testing
 
 @testable import DataPlaneXDP
@@ -19,6 +21,21 @@ struct RouteHost {
         try namespace.command("link", "set", interface, "up")
         try namespace.command("route", "add", "default", "via", "192.0.2.254")
         try namespace.command("neigh", "add", "192.0.2.254", "lladdr", "02:00:00:00:00:0a", "dev", interface)
+        return namespace
+    }
+
+    /// With these on the same link, in 10.0.0.0/8, and their MAC addresses known.
+    static func namespace(withNeighbours neighbours: [IPAddress]) throws -> TestNamespace {
+        let namespace = try namespace()
+        try namespace.command("route", "add", "10.0.0.0/8", "dev", interface)
+        let batch = neighbours.enumerated().map { number, address in
+            let octets = [number >> 16, number >> 8, number].map { $0 & 0xFF }.map { String($0, radix: 16) }
+            return "neigh add \(address) lladdr 02:00:01:\(octets.joined(separator: ":")) dev \(interface)\n"
+        }
+        let file = FileManager.default.temporaryDirectory.appending(path: "\(namespace.name).batch")
+        try batch.joined().write(to: file, atomically: true, encoding: .utf8)
+        defer { try? FileManager.default.removeItem(at: file) }
+        try namespace.command("-batch", file.path)
         return namespace
     }
 

@@ -133,8 +133,11 @@ struct CostTests {
         let count = 60_000
         let namespace = try RouteHost.namespace()
         let routes = (0..<count).map { World.numberedRoute($0) }
-        for (name, routes) in [
-            ("of one client and peer each", routes), ("of 100 peers", routes.map { World.withFewPeers($0) }),
+        let link = try RouteHost.namespace(withNeighbours: (0..<count).map { World.numberedRoute($0).client.ip })
+        for (name, routes, namespace) in [
+            ("of one client and peer each", routes, namespace),
+            ("of 100 peers", routes.map { World.withFewPeers($0) }, namespace),
+            ("of clients that are neighbours", routes, link),
         ] {
             let costs = try namespace.inside { try self.cost(of: routes) }
             report.add("\(count) routes \(name), installed", costs.installing * Double(count) / 1e6, "ms", limit: 1000)
@@ -157,6 +160,8 @@ struct CostTests {
         let host = try RouteHost(XDPProgram(sizes: XDPProgram.Sizes(routes: 65_536)))
         defer { host.finder.close() }
         var table = host.table
+        // As the monitor's thread does it when a session starts.
+        table.finder.follow(KnownNeighbours.read(on: [host.interface.index]))
         var placed: [(toPeer: RouteTable.Placed, toClient: RouteTable.Placed)] = []
         placed.reserveCapacity(routes.count)
         var costs = RouteCosts()

@@ -10,7 +10,7 @@ final class StageClient {
     enum Heard: Equatable {
         case channel(UInt16, [UInt8])
         case data([UInt8], from: TransportAddress)
-        case icmp(ICMPError, peer: TransportAddress)
+        case icmp(ICMPAttribute, peer: TransportAddress)
     }
 
     static let username = "alice"

@@ -96,7 +96,7 @@ final class Relay {
         deliver(Array(text.utf8), on: slot(of: relayed), from: peer)
     }
 
-    func report(_ error: ICMPError, from peer: TransportAddress, to relayed: TransportAddress) -> [String] {
+    func report(_ error: ICMPAttribute, from peer: TransportAddress, to relayed: TransportAddress) -> [String] {
         step { core.report(error, from: peer, on: slot(of: relayed), into: &effects) }
     }
 

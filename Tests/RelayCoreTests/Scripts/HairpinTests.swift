@@ -106,7 +106,7 @@ struct HairpinTests {
                 == ["-> \(Self.b): data peer=\(firstTold) data=hi"])
         #expect(second.indicate("ho", to: firstTold) == ["\(secondInside) -> \(firstInside): ho"])
         #expect(
-            first.relay.report(ICMPError(type: 3, code: 3, data: 0), from: secondInside, to: firstInside)
+            first.relay.report(ICMPAttribute(type: 3, code: 3, data: 0), from: secondInside, to: firstInside)
                 == ["-> \(Self.a): data peer=\(secondTold) icmp=3/3/0"])
         // The same address by its inside name is the same peer.
         #expect(first.bind(0x4000, to: secondInside) == ["renew #0 300s", "-> \(Self.a): channel success signed-sha1"])

@@ -109,13 +109,13 @@ struct IndicationTests {
             (Self.relayed, Self.peer, Set<UInt8>([3, 11])), ("[2001:db8:1::1]:50000", "[2001:db8::9]:1", [1, 2, 3]),
         ] as [(TransportAddress, TransportAddress, Set<UInt8>)] {
             for type in UInt8.min...UInt8.max {
-                let error = ICMPError(type: type, code: 4, data: 1400)
+                let error = ICMPAttribute(type: type, code: 4, data: 1400)
                 let expected = "-> \(Self.address): data peer=\(peer) icmp=\(type)/4/1400"
                 #expect(relay.report(error, from: peer, to: relayed) == (types.contains(type) ? [expected] : []))
             }
         }
         #expect(relay.core.counters.icmpIndications == 5)
-        let error = ICMPError(type: 3, code: 3, data: 0)
+        let error = ICMPAttribute(type: 3, code: 3, data: 0)
         #expect(relay.report(error, from: "192.0.2.8:9000", to: Self.relayed) == [])
         #expect(relay.report(error, from: "192.0.2.9:1", to: Self.relayed).count == 1)
         var effects = Effects()
@@ -130,7 +130,7 @@ struct IndicationTests {
         let client = permitted()
         client.bind(0x4000, to: Self.peer)
         #expect(
-            client.relay.report(ICMPError(type: 3, code: 1, data: 0), from: Self.peer, to: Self.relayed)
+            client.relay.report(ICMPAttribute(type: 3, code: 1, data: 0), from: Self.peer, to: Self.relayed)
                 == ["-> \(Self.address): data peer=\(Self.peer) icmp=3/1/0"])
     }
 }

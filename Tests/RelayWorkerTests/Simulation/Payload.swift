@@ -1,4 +1,5 @@
 import STUN
+import TestSeed
 
 /// A payload that names its flow and its place in it, so that whoever gets it knows whether it is theirs and whole.
 ///

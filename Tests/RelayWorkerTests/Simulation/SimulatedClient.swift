@@ -1,5 +1,6 @@
 import RelayCore
 import STUN
+import TestSeed
 
 /// A TURN client as a state machine: one request at a time, retransmitted until it is answered.
 final class SimulatedClient: Endpoint {

@@ -1,5 +1,6 @@
 import RelayCore
 import STUN
+import TestSeed
 
 @testable import RelayWorker
 
@@ -199,7 +200,7 @@ struct SimulatedIO: DatagramIO, ~Copyable {
             }
             let isIPv4 = peer.family == .ipv4
             return ICMPReport(
-                slot: slot, peer: peer, error: ICMPError(type: isIPv4 ? 3 : 1, code: isIPv4 ? 3 : 4, data: 0))
+                slot: slot, peer: peer, error: ICMPAttribute(type: isIPv4 ? 3 : 1, code: isIPv4 ? 3 : 4, data: 0))
         }
         return nil
     }

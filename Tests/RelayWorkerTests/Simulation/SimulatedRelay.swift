@@ -1,6 +1,7 @@
 import RelayCore
 import STUN
 import Synchronization
+import TestSeed
 
 @testable import RelayWorker
 

@@ -1,6 +1,7 @@
 import RelayCore
 import RelayWorker
 import STUN
+import TestSeed
 
 /// One datagram on the simulated network.
 struct Packet {

@@ -1,3 +1,0 @@
-public import STUN
-
-public typealias ICMPError = ICMPAttribute
