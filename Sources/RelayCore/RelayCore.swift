@@ -76,8 +76,10 @@ public struct RelayCore: ~Copyable {
         var source = EntropySource(entropy)
         authenticator = Authenticator(configuration, at: moment, entropy: &source)
         unauthenticated = Self.unauthenticatedBuckets(configuration, seed: source.next())
-        allocationPaces = Paces(configuration.allocationRate)
-        userPaces = Paces(configuration.userRate)
+        let (allocationPaces, userPaces) = (Paces(configuration.allocationRate), Paces(configuration.userRate))
+        self.allocationPaces = allocationPaces
+        self.userPaces = userPaces
+        // Of the locals: a closure over a half-made value, such as the right side of `||`, is miscompiled with optimisation.
         isMetered = !allocationPaces.isNone || !userPaces.isNone
         clients = FlatTable(minimumCapacity: 64, seed: source.next())
         outbound = FlatTable(minimumCapacity: 64, seed: source.next())
