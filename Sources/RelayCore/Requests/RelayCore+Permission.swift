@@ -66,6 +66,7 @@ extension RelayCore {
             refuse(exchange, for: .permissionsPerAllocation, of: allocations[index].identity, into: &effects)
             return false
         }
+        guard rate.count > 0, new > 0 else { return true }
         guard let peersFullAt = rate.next(allocations[index].peersFullAt, new, at: exchange.now) else {
             refuse(exchange, for: .newPeerRate, of: allocations[index].identity, into: &effects)
             return false
