@@ -1,5 +1,6 @@
 import RelayCore
 import STUN
+import TestSeed
 import Testing
 
 @testable import RelayWorker

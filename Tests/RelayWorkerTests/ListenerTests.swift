@@ -1,6 +1,7 @@
 import RelayCore
 import STUN
 import Synchronization
+import TestSeed
 import Testing
 
 @testable import RelayWorker
