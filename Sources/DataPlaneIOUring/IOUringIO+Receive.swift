@@ -5,21 +5,26 @@ public import RelayCore
 public import RelayWorker
 
 extension IOUringIO {
+    /// How many turns sockets may be read by calls before the ring is asked for the others.
+    private static var entryInterval: Int { 4 }
+
     public mutating func receive(until deadline: Instant?) throws(PlaneError) -> Int {
         submit()
         if let failure { throw PlaneError(failure) }
         recycle()
         takeCompletions()
-        let isArming = isReceiving && arm()
-        let waiting = inbox.present(in: &base.presentation)
-        // Even while there is something to present: a listener that ran out of buffers must not wait for that to end.
-        if waiting > 0, isArming { submitRing() }
-        guard waiting == 0, isReceiving else { return waiting }
-        sweepBusyListener()
-        waitForCompletions(nanoseconds: remaining(until: deadline))
+        guard present() == 0, isReceiving else { return base.presentation.count }
+        attend()
+        turnsSinceEntry += 1
+        if batch.isEmpty {
+            waitForCompletions(nanoseconds: remaining(until: deadline))
+        } else if turnsSinceEntry >= Self.entryInterval || ring.hasQueued {
+            submitRing()
+        }
         if let failure { throw PlaneError(failure) }
         takeCompletions()
-        return inbox.present(in: &base.presentation)
+        gather()
+        return present()
     }
 
     /// Gives the buffers of the last batch back to the kernel. Everything that was sent from them has completed.
@@ -29,51 +34,22 @@ extension IOUringIO {
         ring.publishBuffers()
     }
 
-    /// Begins to receive, again, on the sockets whose receive has ended, as far as there are buffers.
-    /// - Returns: whether there is anything to submit.
-    private mutating func arm() -> Bool {
-        guard base.sockets.hasWaiting || !isWatchingWake else { return false }
-        if !isWatchingWake, wakeDescriptor >= 0 {
-            isWatchingWake = true
-            let descriptor = wakeDescriptor
-            enqueue { $0.queueWatch(descriptor, Token(.wake)) }
-        }
-        arm(.listeners)
-        arm(.relays)
-        return true
+    /// Presents the next batch. What calls have read is older than what the ring has brought since.
+    private mutating func present() -> Int {
+        base.presentation.removeAll()
+        batch.present(in: &base.presentation)
+        inbox.present(in: &base.presentation)
+        return base.presentation.count
     }
 
-    private mutating func arm(_ group: BufferGroup) {
-        // One that ended for want of buffers takes at least one.
-        for _ in 0..<inbox.suppliedCount(of: group) {
-            guard let slot = nextWaiting(of: group) else { return }
-            let token = watches.token(of: slot)
-            enqueue { $0.queueReceive(file: slot, group: group, token) }
-            watches[slot].isArmed = true
+    /// The kernel serves about 20 sockets a call: asks again as long as it brings as many, until a batch is full.
+    private mutating func gather() {
+        var count = 0
+        while inbox.count >= count + 16, inbox.count < Presentation.capacity, batch.isEmpty, failure == nil {
+            count = inbox.count
+            submitRing()
+            takeCompletions()
         }
-    }
-
-    private mutating func nextWaiting(of group: BufferGroup) -> Int? {
-        switch group {
-        case .listeners: base.sockets.listeners.isEmpty ? nil : base.sockets.nextListener()
-        case .relays: base.sockets.relays.isEmpty ? nil : base.sockets.nextRelay()
-        }
-    }
-
-    /// Receives of one socket that the kernel does in a row before it turns to others (since 6.9).
-    private static var roundLimit: Int { 32 }
-
-    /// Takes what a busy listener has, up to a round. The kernel serves ready sockets in the order in which they became
-    /// ready: among thousands of ready relay sockets the listener, which carries the traffic of all clients, would have
-    /// its turn too seldom.
-    mutating func sweepBusyListener() {
-        guard let slot = busyListener, base.sockets.contains(slot), !watches[slot].isSwept,
-            inbox.suppliedCount(of: .listeners) > 0
-        else { return }
-        watches[slot].isSwept = true
-        watches[slot].sweptCount = 0
-        let token = watches.token(of: slot, .sweep)
-        enqueue { $0.queueReceive(file: slot, group: .listeners, waits: false, token) }
     }
 
     /// Queues a request; where the queue is full, what stands in it is submitted first.
@@ -84,7 +60,7 @@ extension IOUringIO {
         }
     }
 
-    /// Nanoseconds until `deadline`, 0 if something waits already or a socket is not armed yet; nil for ever.
+    /// Nanoseconds until `deadline`, 0 if something waits already or a socket is to be attended to; nil for ever.
     private func remaining(until deadline: Instant?) -> Int64? {
         if !base.reports.isEmpty || base.sockets.hasWaiting { return 0 }
         guard let deadline else { return nil }
@@ -93,6 +69,7 @@ extension IOUringIO {
     }
 
     mutating func waitForCompletions(nanoseconds: Int64?) {
+        turnsSinceEntry = 0
         do throws(RingError) {
             if nanoseconds == 0 { try ring.submit() } else { try ring.wait(nanoseconds: nanoseconds) }
         } catch {
@@ -101,6 +78,7 @@ extension IOUringIO {
     }
 
     mutating func submitRing() {
+        turnsSinceEntry = 0
         do throws(RingError) { try ring.submit() } catch { failure = error }
     }
 
@@ -120,7 +98,6 @@ extension IOUringIO {
                     row = completion.token == latest ? row + 1 : 1
                     latest = completion.token
                     if row == Self.roundLimit { noteBusy(completion.token) }
-                case .sweep: takeSwept(completion)
                 case .send: finish(completion)
                 case .wake: if !completion.hasMore { isWatchingWake = false }
                 case .cancel, nil: break
@@ -141,6 +118,7 @@ extension IOUringIO {
             takeMessage(inBuffer: buffer, byteCount: Int(completion.result), of: slot)
         } else if completion.result == -ENOBUFS {
             base.counters.receiveBufferShortages += 1
+            watches[slot].isBusy = true
         } else if completion.result < 0, completion.result != -ECANCELED {
             // A pending ICMP error, which is gone now that it ended the receive.
             base.drainReports(of: slot)
@@ -150,25 +128,11 @@ extension IOUringIO {
         base.sockets.enlist(slot)
     }
 
-    /// A socket filled a round: it has more.
+    /// A socket filled a round, so it has more: its receive ends, and calls read it.
     private mutating func noteBusy(_ token: Token) {
-        if watches.isCurrent(token), base.sockets[token.number].isListener { busyListener = token.number }
-    }
-
-    /// One datagram of a sweep, or its end.
-    private mutating func takeSwept(_ completion: Completion) {
-        let slot = completion.token.number
-        guard watches.isCurrent(completion.token) else {
-            if let buffer = completion.buffer { ring.giveBuffer(buffer, of: base.memory) }
-            return
-        }
-        if let buffer = completion.buffer {
-            takeMessage(inBuffer: buffer, byteCount: Int(completion.result), of: slot)
-            watches[slot].sweptCount += 1
-        }
-        guard !completion.hasMore else { return }
-        watches[slot].isSwept = false
-        if Int(watches[slot].sweptCount) < Self.roundLimit { busyListener = nil }
+        guard watches.isCurrent(token), watches[token.number].isArmed, !watches[token.number].isBusy else { return }
+        watches[token.number].isBusy = true
+        enqueue { $0.queueCancel(token) }
     }
 
     private mutating func takeMessage(inBuffer number: Int, byteCount: Int, of slot: Int) {
