@@ -16,6 +16,10 @@ public struct IOUringIO: DatagramIO, ~Copyable {
     /// What is read by calls, into buffers of its own.
     var receiver: Receiver
     var batch = Batch(fromBuffer: Inbox.bufferCount)
+    /// Whether calls filled, in the last turn, all the buffers that they may fill.
+    var wasLastReadFull = false
+    /// Of the messages that calls brought, the newest counting most.
+    var averageReadByteCount = 0
     var watches = Watches()
     /// The worker's wake-up descriptor, and whether it is watched.
     var wakeDescriptor: Int32 = -1

@@ -8,10 +8,11 @@ enum BufferGroup: Int, BitwiseCopyable {
     case relays = 1
 
     /// Buffers a group.
-    static let bufferCount = 256
+    static let bufferCount = 64
     /// How many of them the kernel has at a time, and how many bytes it may put into them. What is received must still
-    /// be in the cache when it is sent, and buffers are filled in turn, so that more of them were all cold.
-    static let suppliedCountLimit = 128
+    /// be in the cache when it is sent, and buffers are filled in turn, so that more of them were all cold. Fewer than a
+    /// batch: a socket that finds none when a batch is full is busy, and is read by calls.
+    static let suppliedCountLimit = 48
     static let suppliedByteLimit = 128 * 1_024
     /// So few are worth a call.
     static let suppliedCountMinimum = 8
@@ -55,7 +56,8 @@ struct Inbox: ~Copyable {
     /// Ends the batch: the buffer of each message that has been presented is free. Once nothing waits to be presented the
     /// kernel is given as many as it lacks, those that were used last first; earlier, it could fill them as fast as they
     /// are emptied, and sockets that are read by calls would never have their turn.
-    mutating func recycle(_ supply: (Int) -> Void) {
+    /// - Parameter isSupplying: false where it is to be given none.
+    mutating func recycle(isSupplying: Bool, _ supply: (Int) -> Void) {
         for index in 0..<spentCount {
             switch BufferGroup(ofBuffer: spent[index]) {
             case .listeners: spareListeners.append(spent[index])
@@ -63,7 +65,7 @@ struct Inbox: ~Copyable {
             }
         }
         spentCount = 0
-        guard isEmpty else { return }
+        guard isSupplying, isEmpty else { return }
         spareListeners.supply(supply)
         spareRelays.supply(supply)
     }

@@ -6,6 +6,8 @@ struct Watch: BitwiseCopyable {
     var isArmed = false
     /// Whether it had more than its receive could take, and is read by calls until it has nothing left.
     var isBusy = false
+    /// Of those calls, the last ones in a row that brought nothing.
+    var emptyReadCount: UInt8 = 0
     /// The life of this slot, so that a completion of an earlier one is told apart.
     fileprivate(set) var generation: UInt32 = 0
 }
