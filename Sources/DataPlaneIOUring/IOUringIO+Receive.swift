@@ -12,8 +12,8 @@ extension IOUringIO {
         submit()
         if let failure { throw PlaneError(failure) }
         recycle()
-        takeCompletions()
         guard present() == 0, isReceiving else { return base.presentation.count }
+        // Before what has completed: without deferred work a crowd of relay sockets can see to it that something always has.
         attend()
         turnsSinceEntry += 1
         if batch.isEmpty {
