@@ -138,11 +138,11 @@ static struct io_uring_sqe *next_entry(struct ciouring *ring) {
 
 bool ciouring_queue_receive(
     struct ciouring *ring, unsigned file, unsigned group, uint32_t name_byte_count, uint32_t control_byte_count,
-    bool waits, uint64_t token) {
+    uint64_t token) {
     struct io_uring_sqe *sqe = next_entry(ring);
     if (sqe == NULL) { return false; }
     ring->receive_header = (struct msghdr){.msg_namelen = name_byte_count, .msg_controllen = control_byte_count};
-    io_uring_prep_recvmsg_multishot(sqe, (int)file, &ring->receive_header, waits ? 0 : MSG_DONTWAIT);
+    io_uring_prep_recvmsg_multishot(sqe, (int)file, &ring->receive_header, 0);
     sqe->flags = IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
     sqe->buf_group = (uint16_t)group;
     io_uring_sqe_set_data64(sqe, token);
@@ -181,6 +181,8 @@ bool ciouring_queue_cancel_all(struct ciouring *ring, uint64_t token) {
     io_uring_sqe_set_data64(sqe, token);
     return true;
 }
+
+bool ciouring_has_queued(const struct ciouring *ring) { return io_uring_sq_ready(&ring->ring) > 0; }
 
 int ciouring_submit(struct ciouring *ring) {
     int result = io_uring_submit_and_get_events(&ring->ring);

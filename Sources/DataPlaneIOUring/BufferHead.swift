@@ -13,7 +13,8 @@ struct BufferHead {
     let isTruncated: Bool
 
     static let nameByteCount = 32
-    static let controlByteCount = Int(CLINUX_ARRIVAL_CONTROL_BYTES)
+    /// More than is needed, so that the payload begins with a cache line.
+    static let controlByteCount = Int(CLINUX_ARRIVAL_CONTROL_BYTES) + 16
     static let byteCount = MemoryLayout<ciouring_received>.size + nameByteCount + controlByteCount
     /// All that a buffer holds.
     static let bufferByteCount = byteCount + PacketMemory.payloadByteCount

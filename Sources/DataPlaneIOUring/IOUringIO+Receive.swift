@@ -7,75 +7,54 @@ public import RelayWorker
 extension IOUringIO {
     public var batchLimit: Int { Presentation.capacity }
 
+    /// How many turns may be small, of sockets that are read by calls, before the ring is asked for the others.
+    private static var entryInterval: Int { 4 }
+
     public mutating func receive(until deadline: Instant?) throws(PlaneError) -> Int {
         submit()
         if let failure { throw PlaneError(failure) }
         recycle()
-        takeCompletions()
-        let isArming = isReceiving && arm()
-        let waiting = inbox.present(in: &base.presentation)
-        // Even while there is something to present: a listener that ran out of buffers must not wait for that to end.
-        if waiting > 0, isArming { submitRing() }
-        guard waiting == 0, isReceiving else { return waiting }
-        sweepBusyListener()
-        waitForCompletions(nanoseconds: remaining(until: deadline))
+        guard present() == 0, isReceiving else { return base.presentation.count }
+        // Before what has completed: without deferred work a crowd of relay sockets can see to it that something always has.
+        attend()
+        turnsSinceEntry += 1
+        if batch.isEmpty {
+            waitForCompletions(nanoseconds: remaining(until: deadline))
+        } else if wasLastReadFull || turnsSinceEntry >= Self.entryInterval || ring.hasQueued {
+            submitRing()
+        }
         if let failure { throw PlaneError(failure) }
         takeCompletions()
-        return inbox.present(in: &base.presentation)
+        gather()
+        return present()
     }
 
     /// Gives the buffers of the last batch back to the kernel. Everything that was sent from them has completed.
+    ///
+    /// Under load it gets none: a socket that becomes ready is busy then, and the ring only says so. Reading it by calls
+    /// costs less than its receive, and far less than to begin that again.
     private mutating func recycle() {
         precondition(sendsInFlight == 0)
-        inbox.recycle { ring.giveBuffer($0, of: base.memory) }
+        inbox.recycle(isSupplying: !wasLastReadFull) { ring.giveBuffer($0, of: base.memory) }
         ring.publishBuffers()
     }
 
-    /// Begins to receive, again, on the sockets whose receive has ended, as far as there are buffers.
-    /// - Returns: whether there is anything to submit.
-    private mutating func arm() -> Bool {
-        guard base.sockets.hasWaiting || !isWatchingWake else { return false }
-        if !isWatchingWake, wakeDescriptor >= 0 {
-            isWatchingWake = true
-            let descriptor = wakeDescriptor
-            enqueue { $0.queueWatch(descriptor, Token(.wake)) }
-        }
-        arm(.listeners)
-        arm(.relays)
-        return true
+    /// Presents the next batch. What calls have read is older than what the ring has brought since.
+    private mutating func present() -> Int {
+        base.presentation.removeAll()
+        batch.present(in: &base.presentation)
+        inbox.present(in: &base.presentation)
+        return base.presentation.count
     }
 
-    private mutating func arm(_ group: BufferGroup) {
-        // One that ended for want of buffers takes at least one.
-        for _ in 0..<inbox.suppliedCount(of: group) {
-            guard let slot = nextWaiting(of: group) else { return }
-            let token = watches.token(of: slot)
-            enqueue { $0.queueReceive(file: slot, group: group, token) }
-            watches[slot].isArmed = true
+    /// The kernel serves about 20 sockets a call: asks again as long as it brings as many, until a batch is full.
+    private mutating func gather() {
+        var count = 0
+        while inbox.count >= count + 16, inbox.count < Presentation.capacity, batch.isEmpty, failure == nil {
+            count = inbox.count
+            submitRing()
+            takeCompletions()
         }
-    }
-
-    private mutating func nextWaiting(of group: BufferGroup) -> Int? {
-        switch group {
-        case .listeners: base.sockets.listeners.isEmpty ? nil : base.sockets.nextListener()
-        case .relays: base.sockets.relays.isEmpty ? nil : base.sockets.nextRelay()
-        }
-    }
-
-    /// Receives of one socket that the kernel does in a row before it turns to others (since 6.9).
-    private static var roundLimit: Int { 32 }
-
-    /// Takes what a busy listener has, up to a round. The kernel serves ready sockets in the order in which they became
-    /// ready: among thousands of ready relay sockets the listener, which carries the traffic of all clients, would have
-    /// its turn too seldom.
-    mutating func sweepBusyListener() {
-        guard let slot = busyListener, base.sockets.contains(slot), !watches[slot].isSwept,
-            inbox.suppliedCount(of: .listeners) > 0
-        else { return }
-        watches[slot].isSwept = true
-        watches[slot].sweptCount = 0
-        let token = watches.token(of: slot, .sweep)
-        enqueue { $0.queueReceive(file: slot, group: .listeners, waits: false, token) }
     }
 
     /// Queues a request; where the queue is full, what stands in it is submitted first.
@@ -86,7 +65,7 @@ extension IOUringIO {
         }
     }
 
-    /// Nanoseconds until `deadline`, 0 if something waits already or a socket is not armed yet; nil for ever.
+    /// Nanoseconds until `deadline`, 0 if something waits already or a socket is to be attended to; nil for ever.
     private func remaining(until deadline: Instant?) -> Int64? {
         if !base.reports.isEmpty || base.sockets.hasWaiting { return 0 }
         guard let deadline else { return nil }
@@ -95,6 +74,7 @@ extension IOUringIO {
     }
 
     mutating func waitForCompletions(nanoseconds: Int64?) {
+        turnsSinceEntry = 0
         do throws(RingError) {
             if nanoseconds == 0 { try ring.submit() } else { try ring.wait(nanoseconds: nanoseconds) }
         } catch {
@@ -103,8 +83,12 @@ extension IOUringIO {
     }
 
     mutating func submitRing() {
+        turnsSinceEntry = 0
         do throws(RingError) { try ring.submit() } catch { failure = error }
     }
+
+    /// Receives of one socket that the kernel does in a row before it turns to others (since 6.9).
+    private static var roundLimit: Int { 32 }
 
     /// Takes in everything that has completed.
     mutating func takeCompletions() {
@@ -122,7 +106,6 @@ extension IOUringIO {
                     row = completion.token == latest ? row + 1 : 1
                     latest = completion.token
                     if row == Self.roundLimit { noteBusy(completion.token) }
-                case .sweep: takeSwept(completion)
                 case .send: finish(completion)
                 case .wake: if !completion.hasMore { isWatchingWake = false }
                 case .cancel, nil: break
@@ -143,6 +126,7 @@ extension IOUringIO {
             takeMessage(inBuffer: buffer, byteCount: Int(completion.result), of: slot)
         } else if completion.result == -ENOBUFS {
             base.counters.receiveBufferShortages += 1
+            watches[slot].isBusy = true
         } else if completion.result < 0, completion.result != -ECANCELED {
             // A pending ICMP error, which is gone now that it ended the receive.
             base.drainReports(of: slot)
@@ -152,25 +136,11 @@ extension IOUringIO {
         base.sockets.enlist(slot)
     }
 
-    /// A socket filled a round: it has more.
+    /// A socket filled a round, so it has more: its receive ends, and calls read it.
     private mutating func noteBusy(_ token: Token) {
-        if watches.isCurrent(token), base.sockets[token.number].isListener { busyListener = token.number }
-    }
-
-    /// One datagram of a sweep, or its end.
-    private mutating func takeSwept(_ completion: Completion) {
-        let slot = completion.token.number
-        guard watches.isCurrent(completion.token) else {
-            if let buffer = completion.buffer { ring.giveBuffer(buffer, of: base.memory) }
-            return
-        }
-        if let buffer = completion.buffer {
-            takeMessage(inBuffer: buffer, byteCount: Int(completion.result), of: slot)
-            watches[slot].sweptCount += 1
-        }
-        guard !completion.hasMore else { return }
-        watches[slot].isSwept = false
-        if Int(watches[slot].sweptCount) < Self.roundLimit { busyListener = nil }
+        guard watches.isCurrent(token), watches[token.number].isArmed, !watches[token.number].isBusy else { return }
+        watches[token.number].isBusy = true
+        enqueue { $0.queueCancel(token) }
     }
 
     private mutating func takeMessage(inBuffer number: Int, byteCount: Int, of slot: Int) {

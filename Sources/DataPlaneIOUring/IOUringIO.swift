@@ -4,7 +4,8 @@ import PlaneKit
 public import RelayCore
 public import RelayWorker
 
-/// Datagrams in and out by one io_uring: a multishot receive on every socket; sends of many sockets by one call.
+/// Datagrams in and out by one io_uring: a multishot receive on every socket that is not busy, calls on those that are;
+/// sends of many sockets by one call.
 ///
 /// It belongs to the thread that makes it: the kernel lets no other one submit.
 public struct IOUringIO: DatagramIO, ~Copyable {
@@ -12,23 +13,31 @@ public struct IOUringIO: DatagramIO, ~Copyable {
     var ring: Ring
     var base: PlaneBase
     var inbox = Inbox()
+    /// What is read by calls, into buffers of its own.
+    var receiver: Receiver
+    var batch = Batch(fromBuffer: Inbox.bufferCount)
+    /// Whether calls filled, in the last turn, all the buffers that they may fill.
+    var wasLastReadFull = false
+    /// Of the messages that calls brought, the newest counting most.
+    var averageReadByteCount = 0
     var watches = Watches()
     /// The worker's wake-up descriptor, and whether it is watched.
     var wakeDescriptor: Int32 = -1
     var isWatchingWake = false
     /// False once the plane is about to be left.
     var isReceiving = true
+    /// Turns since the ring was entered last.
+    var turnsSinceEntry = 0
     /// Messages that were submitted and have not completed.
     var sendsInFlight = 0
-    /// The listener that has more than the kernel gave in one go, if any has.
-    var busyListener: Int?
     /// What the kernel refused in the middle of a turn, to be thrown at its end.
     var failure: RingError?
 
     /// An IO without sockets.
     /// - Parameter features: what the probe found.
     public init(_ features: IOUringPlane.Features) throws(PlaneError) {
-        let memory = try PacketMemory(bufferCount: Inbox.bufferCount, frontByteCount: BufferHead.byteCount)
+        let memory = try PacketMemory(
+            bufferCount: Inbox.bufferCount + Receiver.count, frontByteCount: BufferHead.byteCount)
         do throws(RingError) {
             var ring = try Ring(mode: features.isDeferred ? CIOURING_DEFER : CIOURING_COOPERATE)
             try ring.registerFiles()
@@ -41,6 +50,7 @@ public struct IOUringIO: DatagramIO, ~Copyable {
 
     private init(_ features: IOUringPlane.Features, _ ring: consuming Ring, _ memory: consuming PacketMemory) {
         self.ring = ring
+        receiver = Receiver(into: memory, fromBuffer: Inbox.bufferCount)
         base = PlaneBase(features.offloads, memory)
     }
 
@@ -76,8 +86,8 @@ public struct IOUringIO: DatagramIO, ~Copyable {
         let index = Int(slot.index)
         guard base.sockets.contains(index) else { return }
         if Int(base.sockets[index].owner) == index { stopReceiving(index) }
-        if busyListener == index { busyListener = nil }
         inbox.forget(slot, in: &base.presentation)
+        batch.forget(slot, in: &base.presentation)
         base.detach(slot)
     }
 
@@ -87,7 +97,7 @@ public struct IOUringIO: DatagramIO, ~Copyable {
             let token = watches.token(of: index)
             enqueue { $0.queueCancel(token) }
         }
-        while watches[index].isArmed || watches[index].isSwept, failure == nil {
+        while watches[index].isArmed, failure == nil {
             waitForCompletions(nanoseconds: nil)
             takeCompletions()
         }

@@ -8,10 +8,11 @@ enum BufferGroup: Int, BitwiseCopyable {
     case relays = 1
 
     /// Buffers a group.
-    static let bufferCount = 256
+    static let bufferCount = 64
     /// How many of them the kernel has at a time, and how many bytes it may put into them. What is received must still
-    /// be in the cache when it is sent, and buffers are filled in turn, so that more of them were all cold.
-    static let suppliedCountLimit = 128
+    /// be in the cache when it is sent, and buffers are filled in turn, so that more of them were all cold. Fewer than a
+    /// batch: a socket that finds none when a batch is full is busy, and is read by calls.
+    static let suppliedCountLimit = 48
     static let suppliedByteLimit = 128 * 1_024
     /// So few are worth a call.
     static let suppliedCountMinimum = 8
@@ -34,6 +35,9 @@ struct Inbox: ~Copyable {
     private var spareListeners = SpareBuffers(.listeners)
     private var spareRelays = SpareBuffers(.relays)
 
+    /// Buffers of which something waits to be presented.
+    var count: Int { listeners.count + relays.count }
+
     /// Takes in a buffer.
     mutating func append(_ number: Int, byteCount: Int) {
         switch BufferGroup(ofBuffer: number) {
@@ -46,9 +50,14 @@ struct Inbox: ~Copyable {
         }
     }
 
-    /// Ends the batch: the buffer of each message that has been presented is free. The kernel is given as many as it
-    /// lacks, those that were used last first.
-    mutating func recycle(_ supply: (Int) -> Void) {
+    /// Whether everything has been presented.
+    var isEmpty: Bool { listeners.isEmpty && relays.isEmpty }
+
+    /// Ends the batch: the buffer of each message that has been presented is free. Once nothing waits to be presented the
+    /// kernel is given as many as it lacks, those that were used last first; earlier, it could fill them as fast as they
+    /// are emptied, and sockets that are read by calls would never have their turn.
+    /// - Parameter isSupplying: false where it is to be given none.
+    mutating func recycle(isSupplying: Bool, _ supply: (Int) -> Void) {
         for index in 0..<spentCount {
             switch BufferGroup(ofBuffer: spent[index]) {
             case .listeners: spareListeners.append(spent[index])
@@ -56,26 +65,19 @@ struct Inbox: ~Copyable {
             }
         }
         spentCount = 0
+        guard isSupplying, isEmpty else { return }
         spareListeners.supply(supply)
         spareRelays.supply(supply)
     }
 
-    /// Buffers of a group that the kernel has.
-    func suppliedCount(of group: BufferGroup) -> Int {
-        group == .listeners ? spareListeners.suppliedCount : spareRelays.suppliedCount
-    }
-
     /// Presents the next datagrams, as many as fit; a message is cut only if it is alone.
-    /// - Returns: how many; zero when everything has been presented.
-    mutating func present(in presentation: inout Presentation) -> Int {
-        presentation.removeAll()
+    mutating func present(in presentation: inout Presentation) {
         let capacity = Presentation.capacity
         if !listeners.isEmpty {
             present(.listeners, in: &presentation, upTo: relays.isEmpty ? capacity : capacity / 2)
         }
         if !relays.isEmpty { present(.relays, in: &presentation, upTo: capacity) }
         if !listeners.isEmpty { present(.listeners, in: &presentation, upTo: capacity) }
-        return presentation.count
     }
 
     private mutating func present(_ group: BufferGroup, in presentation: inout Presentation, upTo limit: Int) {
@@ -149,7 +151,7 @@ private struct SpareBuffers: ~Copyable {
     private var numbers = FixedBuffer(repeating: 0, count: BufferGroup.bufferCount)
     private var count = BufferGroup.bufferCount
     /// Buffers that the kernel has.
-    private(set) var suppliedCount = 0
+    private var suppliedCount = 0
     /// Of the last messages, the newest counting most.
     private var averageByteCount = 0
 

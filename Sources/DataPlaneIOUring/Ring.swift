@@ -85,11 +85,11 @@ import RelayWorker
 extension Ring {
     // Each of these is false when the submission queue is full.
 
-    /// Datagrams come from now on, or only those that are there if it does not wait.
-    func queueReceive(file: Int, group: BufferGroup, waits: Bool = true, _ token: Token) -> Bool {
+    /// Datagrams come from now on.
+    func queueReceive(file: Int, group: BufferGroup, _ token: Token) -> Bool {
         unsafe ciouring_queue_receive(
             ring, UInt32(file), UInt32(group.rawValue), UInt32(BufferHead.nameByteCount),
-            UInt32(BufferHead.controlByteCount), waits, token.rawValue)
+            UInt32(BufferHead.controlByteCount), token.rawValue)
     }
 
     /// `message` is a `struct msghdr`; it and what it points to must stay until the request has completed.
@@ -106,6 +106,9 @@ extension Ring {
     }
 
     func queueCancelOfAll() -> Bool { unsafe ciouring_queue_cancel_all(ring, Token(.cancel).rawValue) }
+
+    /// Whether requests wait to be handed to the kernel.
+    var hasQueued: Bool { unsafe ciouring_has_queued(ring) }
 
     /// Hands what is queued to the kernel and collects what has completed, without waiting.
     func submit() throws(RingError) {

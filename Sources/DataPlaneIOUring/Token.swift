@@ -11,8 +11,6 @@ struct Token: BitwiseCopyable, Equatable {
         case wake = 3
         /// The end of a request that was asked to end.
         case cancel = 4
-        /// A receive on a slot that takes what is there and does not wait.
-        case sweep = 5
     }
 
     /// Bits 60 to 63 the kind, 32 to 59 the generation, 0 to 31 the slot or the message.

@@ -4,10 +4,10 @@ import PlaneKit
 struct Watch: BitwiseCopyable {
     /// Whether a receive is in flight, or queued.
     var isArmed = false
-    /// Whether a sweep is in flight, or queued.
-    var isSwept = false
-    /// Datagrams, or buffers of GRO, that the present or the last sweep brought.
-    var sweptCount: Int32 = 0
+    /// Whether it had more than its receive could take, and is read by calls until it has nothing left.
+    var isBusy = false
+    /// Of those calls, the last ones in a row that brought nothing.
+    var emptyReadCount: UInt8 = 0
     /// The life of this slot, so that a completion of an earlier one is told apart.
     fileprivate(set) var generation: UInt32 = 0
 }

@@ -15,14 +15,16 @@ extension SocketIO {
 
     public mutating func receive(until deadline: Instant?) throws(PlaneError) -> Int {
         submit()
-        let waiting = batch.present(in: &base.presentation)
-        guard waiting == 0 else { return waiting }
+        base.presentation.removeAll()
+        batch.present(in: &base.presentation)
+        guard base.presentation.count == 0 else { return base.presentation.count }
         batch.removeAll()
         guard isReceiving else { return 0 }
         turnsSincePoll += 1
         if base.sockets.relays.isEmpty || turnsSincePoll >= Self.pollInterval { try poll(until: deadline) }
         fill()
-        return batch.present(in: &base.presentation)
+        batch.present(in: &base.presentation)
+        return base.presentation.count
     }
 
     /// Asks epoll which sockets are ready; waits only if none is known to be and no report is left over.

@@ -1,4 +1,5 @@
 import CIOUring
+import PlaneKit
 import PlaneTestKit
 import RelayCore
 import RelayWorker
@@ -92,6 +93,39 @@ struct IOUringIOTests {
         #expect(io.ring.inFlightCount == 1)
     }
 
+    /// A flood is read by calls, in order, and the receive of the ring begins again when it has passed.
+    @Test func aBusySocketIsReadByCallsUntilItHasNothingLeft() throws {
+        let flooded = try Flooded(datagrams: 300)
+        var next = 0
+        var wasBusy = false
+        for _ in 0..<200 where next < 300 {
+            let count = try flooded.receive()
+            wasBusy = wasBusy || flooded.io.watches[flooded.index].isBusy
+            for index in 0..<count {
+                #expect(flooded.number(of: index) == next)
+                next += 1
+            }
+        }
+        #expect(next == 300)
+        #expect(wasBusy)
+        for _ in 0..<2 { #expect(try flooded.io.receive(until: Instant(nanoseconds: 0)) == 0) }
+        #expect(!flooded.io.watches[flooded.index].isBusy)
+        // The receive, and the watch of the wake-up descriptor.
+        #expect(flooded.io.ring.inFlightCount == 2)
+        flooded.send(300)
+        #expect(try flooded.receive() == 1)
+        #expect(flooded.number(of: 0) == 300)
+    }
+
+    @Test func nothingOfABusySocketComesAfterItIsDetached() throws {
+        let flooded = try Flooded(datagrams: 300)
+        for _ in 0..<200 where !flooded.io.watches[flooded.index].isBusy { _ = try flooded.receive() }
+        #expect(flooded.io.watches[flooded.index].isBusy)
+        flooded.io.detach(flooded.slot)
+        for _ in 0..<4 { #expect(try flooded.io.receive(until: Instant(nanoseconds: 0)) == 0) }
+        #expect(flooded.io.ring.inFlightCount == 1)
+    }
+
     @Test func tokensKeepTheirParts() {
         var generator = SeededGenerator()
         for kind in [Token.Kind.receive, .send, .wake, .cancel] {
@@ -104,5 +138,56 @@ struct IOUringIOTests {
                 #expect(token.generation == generation, "\(generator)")
             }
         }
+    }
+}
+
+/// A ring with one relay socket, to which numbered datagrams have been sent.
+private final class Flooded {
+    var io: IOUringIO
+    let slot: SocketSlot
+    private let system = SystemSockets(receiveBufferBytes: 4 << 20)
+    private let wake: Int32
+    private let descriptor: Int32
+    private let sender: TestSocket
+
+    var index: Int { Int(slot.index) }
+
+    init(datagrams: Int) throws {
+        wake = try WakeDescriptor.open()
+        descriptor = try system.openRelay(at: TransportAddress("127.0.0.1", 0))
+        sender = try TestSocket()
+        var set = SocketSet(wakeDescriptor: wake)
+        slot = set.insert(
+            SocketEntry(descriptor: descriptor, role: .relay, local: TransportAddress(of: descriptor)))
+        // Without GRO every datagram takes a buffer.
+        io = try IOUringIO(try IOUringPlane(offloads: Offloads(receive: false)).probe())
+        try io.attach(slot, of: set)
+        for number in 0..<datagrams { send(number) }
+    }
+
+    deinit {
+        system.close(descriptor)
+        WakeDescriptor.close(wake)
+    }
+
+    func send(_ number: Int) {
+        sender.send([UInt8(number >> 8), UInt8(number & 0xFF)], to: TransportAddress(of: descriptor))
+    }
+
+    func receive() throws -> Int {
+        try io.receive(until: io.now().monotonic.advanced(byMilliseconds: 20))
+    }
+
+    /// The number of a received datagram.
+    func number(of index: Int) -> Int {
+        Int(io.firstWord(of: index))
+    }
+}
+
+extension IOUringIO {
+    /// The first two bytes of a datagram, as one number.
+    fileprivate func firstWord(of index: Int) -> UInt16 {
+        let span = bytes(index)
+        return span.unsafeLoad(fromByteOffset: 0, as: UInt16.self).bigEndian
     }
 }

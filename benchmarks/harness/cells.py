@@ -62,6 +62,10 @@ CROSS = [Cell.parse(name) for name in (
     "up/172/1/64", "down/172/1/64", "both/172/1/64", "pairs/172/1/64", "up/64/1/64", "up/1200/1/64", "up/172/1/1",
     "up/172/1/1000", "up/172/1/10000", "up/1200/16/64", "down/1200/16/64", "up/1200/16/64/whole",
     "up/172/1/64/2nics")]
+# Where the userspace planes differ most: few busy sockets or thousands, singles or bursts.
+PLANES = [Cell.parse(name) for name in (
+    "up/172/1/4000", "down/172/1/1", "down/172/1/4000", "down/172/8/4000", "both/172/1/4000", "both/1200/8/64",
+    "up/1200/8/64/whole", "down/1200/8/64/whole")]
 QUICK = [Cell.parse(name) for name in ("up/172/1/64", "up/1200/16/64")]
 
 
@@ -69,3 +73,8 @@ def matrix() -> list[Cell]:
     """All combinations; one session makes no pair."""
     every = [Cell(*axes) for axes in product(DIRECTIONS, PAYLOADS, BURSTS, SESSIONS)]
     return [cell for cell in every if cell.direction != "pairs" or cell.sessions > 1]
+
+
+def planes() -> list[Cell]:
+    """All cells by which one userspace plane is held against the other."""
+    return [Cell(*axes) for axes in product(("up", "down", "both"), (172, 1200), (1, 8), (1, 64, 4000))]

@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 from . import calls, chain, check, growth, means, search, stages, topology
 from .bench import SERVER_CPU, Bench
-from .cells import BASE, Cell
+from .cells import BASE, PLANES, Cell
 from .progress import Step
 
-PARTS = ("check", "chain", "start", "means", "cells", "calls", "stages", "growth")
+PARTS = ("check", "chain", "start", "means", "cells", "planes", "calls", "stages", "growth")
 # What `make bench` does not take the time for.
 ONLY_ON_DEMAND = ("growth",)
+# Who is measured in the cells that tell the userspace planes apart.
+PLANE_SERVERS = ("coturn", "relayd", "relayd-io-uring")
 CHAIN_SERVERS = ("reference-xdp-drop", "reference-xdp", "reference-xdp-redirect", "relayd-xdp", "relayd-xdp-io-uring")
 GROWTH_SESSIONS = (10, 10_000)
 # With few sessions a full batch holds several datagrams of each: sizes that differ keep them apart, or GSO would make
@@ -54,11 +56,11 @@ def measure_growth(server_of: Callable, direction: str, rate: float, sessions: i
         return growth.cost(net, server_of(), cell, rate, 2.0 if given.quick else 10.0).as_json()
 
 
-def _cells(subjects: dict, given) -> list[Step]:
+def _cells(subjects: dict, cells: list[Cell], given) -> list[Step]:
     steps = []
     seconds = 16 * given.seconds + 2
     for turn in range(max(given.rounds, given.base_rounds)):
-        for cell in given.cells:
+        for cell in cells:
             # Most is concluded from the base cell.
             if turn >= (given.base_rounds if cell == BASE else given.rounds):
                 continue
@@ -98,7 +100,11 @@ def steps(subjects: dict, given) -> list[Step]:
         "start": [Step(("start",), lambda: measure_starts(relays, given), len(relays) * (2 if given.quick else 8))],
         "means": [Step(("means", name), lambda s=of: measure_means(s, given), 4 + given.sessions / 2000)
                   for name, of in relays.items()],
-        "cells": _cells(subjects, given),
+        "cells": _cells(subjects, given.cells, given),
+        # A quick run has no time for them.
+        "planes": [] if given.quick else _cells(
+            {name: of for name, of in relays.items() if name in PLANE_SERVERS},
+            [cell for cell in PLANES if cell not in given.cells], given),
         "calls": [Step(("calls", shape.name, name), lambda s=of, shape=shape: measure_calls(s, shape, given), 20)
                   for shape in given.shapes for name, of in ends.items()],
         "stages": [Step(("stages", name), lambda s=of: stages.stages(s, given.seconds).as_json(), given.seconds + 4)

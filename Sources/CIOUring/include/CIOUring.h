@@ -76,12 +76,11 @@ void ciouring_publish_buffers(struct ciouring *ring, unsigned group);
 
 // Queueing. False when the submission queue is full: submit, then try again.
 
-/// A multishot `recvmsg` on a registered file, with names and control messages of at most so many bytes. With `waits`
-/// it lives until it is cancelled or fails; without, it takes what is there when it is submitted, as much as the kernel
-/// gives in one go, and ends with `EAGAIN`.
+/// A multishot `recvmsg` on a registered file, with names and control messages of at most so many bytes. It lives until
+/// it is cancelled or fails.
 bool ciouring_queue_receive(
     struct ciouring *ring, unsigned file, unsigned group, uint32_t name_byte_count, uint32_t control_byte_count,
-    bool waits, uint64_t token);
+    uint64_t token);
 
 /// One `sendmsg` on a registered file, which does not wait for room. `message` is a `struct msghdr`, untyped here so that
 /// no header of the system belongs to this module; it and what it points to must stay until the request has completed.
@@ -95,6 +94,9 @@ bool ciouring_queue_cancel(struct ciouring *ring, uint64_t target, uint64_t toke
 
 /// Ends every request.
 bool ciouring_queue_cancel_all(struct ciouring *ring, uint64_t token);
+
+/// Whether anything is queued that the kernel has not been given.
+bool ciouring_has_queued(const struct ciouring *ring);
 
 /// Hands everything queued to the kernel and has it post what has completed, without waiting.
 int ciouring_submit(struct ciouring *ring);

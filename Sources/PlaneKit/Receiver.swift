@@ -1,12 +1,11 @@
 // Unsafe because: `recvmmsg` takes arrays of headers that point to names, vectors and control messages. All of them
 // are allocated here, live as long as this value, and are indexed under a check.
-import CLinux
+public import CLinux
 import Glibc
-import PlaneKit
 
-/// The headers for receiving: one for each buffer of the packet memory, each pointing to its own buffer for good.
-@safe struct Receiver: ~Copyable {
-    static let count = 64
+/// The headers for receiving by calls: one for each of some buffers of the packet memory, to which it points for good.
+@safe public struct Receiver: ~Copyable {
+    public static let count = 64
     private static let controlByteCount = Int(CLINUX_ARRIVAL_CONTROL_BYTES)
 
     private let headers: UnsafeMutablePointer<clinux_message>
@@ -14,8 +13,10 @@ import PlaneKit
     private let names: UnsafeMutablePointer<sockaddr_in6>
     private let controls: UnsafeMutableRawPointer
 
-    /// `memory` must live as long as this value.
-    init(into memory: borrowing PacketMemory) {
+    /// - Parameters:
+    ///   - memory: must live as long as this value.
+    ///   - firstBuffer: the first of the ``count`` buffers.
+    public init(into memory: borrowing PacketMemory, fromBuffer firstBuffer: Int = 0) {
         unsafe headers = .allocate(capacity: Self.count)
         unsafe vectors = .allocate(capacity: Self.count)
         unsafe names = .allocate(capacity: Self.count)
@@ -23,7 +24,7 @@ import PlaneKit
         unsafe names.initialize(repeating: sockaddr_in6(), count: Self.count)
         for index in 0..<Self.count {
             let buffer = unsafe memory.address(
-                of: memory.payloadOffset(ofBuffer: index), byteCount: PacketMemory.payloadByteCount)
+                of: memory.payloadOffset(ofBuffer: firstBuffer + index), byteCount: PacketMemory.payloadByteCount)
             unsafe (vectors + index).initialize(
                 to: iovec(iov_base: buffer, iov_len: PacketMemory.payloadByteCount))
             var header = unsafe clinux_message()
@@ -42,9 +43,9 @@ import PlaneKit
         unsafe controls.deallocate()
     }
 
-    /// Receives at most `limit` datagrams into the buffers from `first` on, without waiting.
+    /// Receives at most `limit` messages into the buffers from the one at `first` on, without waiting.
     /// - Returns: how many, or the negated `errno`.
-    mutating func receive(from descriptor: Int32, at first: Int, limit: Int) -> Int {
+    public mutating func receive(from descriptor: Int32, at first: Int, limit: Int) -> Int {
         precondition(first >= 0 && limit > 0 && first <= Self.count - limit)
         for index in first..<first + limit {
             unsafe headers[index].header.msg_namelen = UInt32(MemoryLayout<sockaddr_in6>.size)
@@ -53,8 +54,10 @@ import PlaneKit
         return Int(unsafe clinux_receive_batch(descriptor, headers + first, UInt32(limit)))
     }
 
-    /// What came with the datagram in buffer `index`: its source, its control messages, its bytes.
-    func message(_ index: Int) -> (source: clinux_address, arrival: clinux_arrival, byteCount: Int, isTruncated: Bool) {
+    /// What came with the message in the buffer at `index`: its source, its control messages, its bytes.
+    public func message(
+        _ index: Int
+    ) -> (source: clinux_address, arrival: clinux_arrival, byteCount: Int, isTruncated: Bool) {
         precondition(index >= 0 && index < Self.count)
         let flags = unsafe headers[index].header.msg_flags
         return (
