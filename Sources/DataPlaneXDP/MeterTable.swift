@@ -12,11 +12,6 @@ struct MeterIndex: Hashable, Sendable {
     static let none = MeterIndex(rawValue: UInt32(RELAY_NO_METER))
 }
 
-/// The directions of a route, as far as rates are counted: each has its own buckets.
-enum MeterDirection: Hashable, Sendable {
-    case toPeer, toClient
-}
-
 /// One use of a meter, or of none: what ``MeterTable/release(_:)`` wants back.
 struct HeldMeter: Hashable, Sendable {
     fileprivate let key: MeterTable.Key?
@@ -31,7 +26,7 @@ struct HeldMeter: Hashable, Sendable {
 struct MeterTable: @unchecked Sendable {
     struct Key: Hashable, Sendable {
         let id: MeterID
-        let direction: MeterDirection
+        let direction: RelayDirection
     }
 
     private struct Place {
@@ -65,14 +60,14 @@ struct MeterTable: @unchecked Sendable {
 
     /// The meter that a route's direction begins with, as it is to be from now on.
     /// - Returns: nothing where there is no room for it.
-    mutating func hold(_ meters: RouteMeters, _ direction: MeterDirection) -> HeldMeter? {
+    mutating func hold(_ meters: RouteMeters, _ direction: RelayDirection) -> HeldMeter? {
         let chain = [meters.allocation, meters.user].compactMap { $0 }.filter { !$0.limit.isNone }
         guard let first = chain.first else { return HeldMeter.none }
         return hold(first, before: chain.dropFirst().first, direction)
     }
 
     private mutating func hold(
-        _ meter: RouteMeter, before next: RouteMeter?, _ direction: MeterDirection
+        _ meter: RouteMeter, before next: RouteMeter?, _ direction: RelayDirection
     ) -> HeldMeter? {
         var following = HeldMeter.none
         if let next {
@@ -154,25 +149,20 @@ struct MeterTable: @unchecked Sendable {
 extension relay_meter {
     /// A meter of which nothing is used up.
     init(_ limit: RateLimit, next: MeterIndex) {
+        let paces = Paces(limit)
         self.init()
-        bytes = relay_bucket(
-            every: 8_000_000_000, at: limit.bitsPerSecond, leastBurst: RateLimit.leastBurstByteCount)
-        packets = relay_bucket(
-            every: 1_000_000_000, at: limit.packetsPerSecond, leastBurst: RateLimit.leastBurstPacketCount)
+        bytes = relay_bucket(paces.bytes)
+        packets = relay_bucket(paces.packets)
         self.next = next.rawValue
     }
 }
 
 extension relay_bucket {
-    /// - Parameters:
-    ///   - nanoseconds: that one unit takes at a rate of 1.
-    ///   - rate: 0 for no limit.
-    ///   - leastBurst: units that pass at once, whatever the rate.
-    init(every nanoseconds: UInt64, at rate: UInt64, leastBurst: UInt64) {
+    init(_ pace: Pace) {
         self.init()
-        guard rate > 0 else { return }
-        interval = ((nanoseconds << UInt64(RELAY_INTERVAL_SHIFT)) + rate - 1) / rate
-        burst = max(RateLimit.burstMilliseconds * 1_000_000, (leastBurst * interval) >> UInt64(RELAY_INTERVAL_SHIFT))
+        // Without a limit the program asks for the interval alone.
+        interval = pace.interval
+        burst = pace.burstNanoseconds
     }
 
     /// Whether both are the same limit, whatever is used up.

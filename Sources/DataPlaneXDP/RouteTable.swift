@@ -82,7 +82,7 @@ struct RouteTable: Sendable {
     }
 
     private mutating func place(
-        _ direction: Direction, _ lease: UInt32, _ held: (in: MeterDirection, to: RouteMeters), flags: UInt8
+        _ direction: Direction, _ lease: UInt32, _ held: (in: RelayDirection, to: RouteMeters), flags: UInt8
     ) -> Placed? {
         guard let meter = meters.hold(held.to, held.in) else { return nil }
         let way = Way(
@@ -122,7 +122,7 @@ struct RouteTable: Sendable {
         meter(&toPeer, .toPeer, meters) && meter(&toClient, .toClient, meters)
     }
 
-    private mutating func meter(_ placed: inout Placed, _ direction: MeterDirection, _ wanted: RouteMeters) -> Bool {
+    private mutating func meter(_ placed: inout Placed, _ direction: RelayDirection, _ wanted: RouteMeters) -> Bool {
         guard let meter = meters.hold(wanted, direction) else { return false }
         if meter != placed.meter { slots.setMeter(placed.slot, meter.index) }
         meters.release(placed.meter)

@@ -22,7 +22,7 @@ public struct RelayCore: ~Copyable {
     /// What each channel carried, by its index in ``channels``: written per packet, so apart from the rest.
     var traffic = TrafficTable()
     /// What the limits on traffic count, and the limits as the meters need them.
-    var meters = MeterTable()
+    var meters = AllocationMeters()
     var allocationPaces: Paces
     var userPaces: Paces
     /// There is a limit; nothing is counted without one.

@@ -39,7 +39,7 @@ struct AllocationMeter: BitwiseCopyable, Sendable {
 
     /// Counts what a plane carried by itself.
     mutating func charge(_ traffic: AllocationTraffic, _ own: Paces, _ users: Paces, at now: UInt64) {
-        charge(.toPeers, traffic.bytesToPeers, traffic.packetsToPeers, own, users, at: now)
+        charge(.toPeer, traffic.bytesToPeers, traffic.packetsToPeers, own, users, at: now)
         charge(.toClient, traffic.bytesToClient, traffic.packetsToClient, own, users, at: now)
     }
 
@@ -61,10 +61,10 @@ struct AllocationMeter: BitwiseCopyable, Sendable {
     }
 
     private subscript(direction: RelayDirection) -> Times {
-        @inline(__always) get { direction == .toPeers ? toPeers : toClient }
+        @inline(__always) get { direction == .toPeer ? toPeers : toClient }
         @inline(__always) set {
             switch direction {
-            case .toPeers: toPeers = newValue
+            case .toPeer: toPeers = newValue
             case .toClient: toClient = newValue
             }
         }

@@ -2,11 +2,11 @@
 ///
 /// A bucket's time says when it is full again. What passes moves it on by the time that it takes at the limit, and
 /// nothing passes that would move it further ahead of now than the burst.
-struct Pace: Sendable, Hashable, BitwiseCopyable {
+public struct Pace: Sendable, Hashable, BitwiseCopyable {
     /// Nanoseconds a unit, as 48.16 fixed point, rounded up; 0: no limit.
-    let interval: UInt64
+    public let interval: UInt64
     /// How far ahead of now a bucket's time may lie, in nanoseconds.
-    let burstNanoseconds: UInt64
+    public let burstNanoseconds: UInt64
 
     static let none = Pace(interval: 0, leastBurst: 0)
 
@@ -53,19 +53,14 @@ struct Pace: Sendable, Hashable, BitwiseCopyable {
 }
 
 /// Both paces of a ``RateLimit``.
-struct Paces: Sendable, Hashable, BitwiseCopyable {
-    let bytes: Pace
-    let packets: Pace
+public struct Paces: Sendable, Hashable, BitwiseCopyable {
+    public let bytes: Pace
+    public let packets: Pace
 
-    init(_ limit: RateLimit) {
+    public init(_ limit: RateLimit) {
         bytes = .bytes(bitsPerSecond: limit.bitsPerSecond)
         packets = .packets(perSecond: limit.packetsPerSecond)
     }
 
     var isNone: Bool { bytes.interval == 0 && packets.interval == 0 }
-}
-
-/// Which way a payload goes.
-enum RelayDirection: Int {
-    case toPeers, toClient
 }

@@ -5,7 +5,7 @@ extension RelayCore {
         if isMetered {
             let direction =
                 switch hop.framing {
-                case .unwrap: RelayDirection.toPeers
+                case .unwrap: RelayDirection.toPeer
                 case .wrap: RelayDirection.toClient
                 }
             guard passes(direction, Int(hop.payloadByteCount), of: meters.owner(of: hop.route), at: now) else {

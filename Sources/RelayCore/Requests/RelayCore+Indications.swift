@@ -22,7 +22,7 @@ extension RelayCore {
         if relays.contains(where: { $0.address.address == peer.ip }), denial(of: peer, .exactPort) != nil {
             return counters.count(.deniedPeer)
         }
-        guard passes(.toPeers, data.count, of: index, at: now) else { return }
+        guard passes(.toPeer, data.count, of: index, at: now) else { return }
         guard let range = effects.writer.appendDatagram(request.bytes(data)) else {
             preconditionFailure("a payload is longer than the arena")
         }

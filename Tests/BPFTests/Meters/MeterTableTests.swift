@@ -2,6 +2,7 @@ import CRelayABI
 import PlaneTestKit
 import RelayWorker
 import STUN
+import TestSeed
 import Testing
 
 @testable import DataPlaneXDP

@@ -4,6 +4,7 @@ import Dispatch
 import ReferenceRelay
 import STUN
 import Synchronization
+import TestSeed
 import Testing
 
 @testable import DataPlaneXDP
@@ -67,7 +68,7 @@ struct MeterTests {
             return RouteMeter(id: MeterID(rawValue: UInt64(id)), limit: limit)
         }
 
-        private static func keys(_ route: ReferenceRoute, _ direction: MeterDirection) -> [MeterTable.Key] {
+        private static func keys(_ route: ReferenceRoute, _ direction: RelayDirection) -> [MeterTable.Key] {
             let meters = [route.route.meters.allocation, route.route.meters.user].compactMap { $0 }
             return meters.filter { !$0.limit.isNone }.map { MeterTable.Key(id: $0.id, direction: direction) }
         }

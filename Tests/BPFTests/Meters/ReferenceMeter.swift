@@ -49,7 +49,7 @@ struct ReferenceMeters {
 
     mutating func add(_ route: RouteMeters) {
         for meter in [route.allocation, route.user].compactMap({ $0 }) {
-            for direction in [MeterDirection.toPeer, .toClient] {
+            for direction in [RelayDirection.toPeer, .toClient] {
                 meters[MeterTable.Key(id: meter.id, direction: direction)] = ReferenceMeter(meter.limit)
             }
         }

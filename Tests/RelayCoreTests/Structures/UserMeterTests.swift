@@ -27,9 +27,9 @@ import Testing
     func refunds() {
         let meter = UserMeter(id: MeterID(rawValue: 1))
         let both = Paces(RateLimit(bitsPerSecond: 8_000_000, packetsPerSecond: 100))
-        let passed = (0..<100).count { _ in meter.buckets.take(.toPeers, 1_000, both, at: Self.now) }
+        let passed = (0..<100).count { _ in meter.buckets.take(.toPeer, 1_000, both, at: Self.now) }
         #expect(passed == 64)
-        let left = (0..<300).count { _ in meter.buckets.take(.toPeers, 1_000, Self.fast, at: Self.now) }
+        let left = (0..<300).count { _ in meter.buckets.take(.toPeer, 1_000, Self.fast, at: Self.now) }
         #expect(left == 250 - 64)
     }
 
@@ -37,7 +37,7 @@ import Testing
     func fullness() {
         let meter = UserMeter(id: MeterID(rawValue: 1))
         #expect(meter.isFull(at: Instant(nanoseconds: 0)))
-        #expect(meter.buckets.take(.toPeers, 1_000, Self.fast, at: Self.now))
+        #expect(meter.buckets.take(.toPeer, 1_000, Self.fast, at: Self.now))
         meter.buckets.charge(.toClient, byteCount: 2_000, packetCount: 2, Self.fast, at: Self.now)
         #expect(!meter.isFull(at: Instant(nanoseconds: Self.now + 1_999_999)))
         #expect(meter.isFull(at: Instant(nanoseconds: Self.now + 2_000_000)))

@@ -4,7 +4,7 @@ internal import CPrefetch
 
 /// The meters of the allocations, by the place of the allocation, and whose meter each route counts in.
 @safe
-struct MeterTable: ~Copyable {
+struct AllocationMeters: ~Copyable {
     private var meters: UnsafeMutablePointer<AllocationMeter>
     private var meterCapacity = 0
     private var owners: UnsafeMutablePointer<UInt32>
@@ -82,4 +82,4 @@ struct MeterTable: ~Copyable {
 }
 
 // One owner, and nothing inside but bits: moving the table to another thread moves all of it.
-extension MeterTable: @unsafe @unchecked Sendable {}
+extension AllocationMeters: @unsafe @unchecked Sendable {}
