@@ -22,6 +22,7 @@ extension IOUringIO {
         watchWakeDescriptor()
         let fitting = Self.readByteLimit / max(1, averageReadByteCount)
         let limit = max(Self.readCountMinimum, min(fitting, Receiver.count))
+        readLimit = limit
         var filled = 0
         for _ in 0..<base.sockets.listeners.count {
             let share = base.sockets.relays.isEmpty ? limit : limit / 2

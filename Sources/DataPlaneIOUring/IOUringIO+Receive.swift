@@ -5,7 +5,8 @@ public import RelayCore
 public import RelayWorker
 
 extension IOUringIO {
-    public var batchLimit: Int { Presentation.capacity }
+    /// What calls may bring is bounded in bytes as well: a turn that brought all that it might is a full one.
+    public var batchLimit: Int { wasLastReadFull ? readLimit : Presentation.capacity }
 
     /// How many turns may be small, of sockets that are read by calls, before the ring is asked for the others.
     private static var entryInterval: Int { 4 }
@@ -43,7 +44,7 @@ extension IOUringIO {
     private mutating func present() -> Int {
         base.presentation.removeAll()
         batch.present(in: &base.presentation)
-        inbox.present(in: &base.presentation)
+        if batch.isEmpty { inbox.present(in: &base.presentation) }
         return base.presentation.count
     }
 

@@ -18,6 +18,8 @@ public struct IOUringIO: DatagramIO, ~Copyable {
     var batch = Batch(fromBuffer: Inbox.bufferCount)
     /// Whether calls filled, in the last turn, all the buffers that they may fill.
     var wasLastReadFull = false
+    /// Buffers that calls might fill in the last turn.
+    var readLimit = 0
     /// Of the messages that calls brought, the newest counting most.
     var averageReadByteCount = 0
     var watches = Watches()

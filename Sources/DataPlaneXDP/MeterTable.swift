@@ -21,7 +21,8 @@ struct HeldMeter: Hashable, Sendable {
 }
 
 /// The writer's side of `relay_meters`: each meter once a direction, whoever is held to it. An allocation's leads on to
-/// its user's. An element that nobody names any more waits, like a slot, until no reader can hold it.
+/// its user's. An element that nobody names any more waits, like a slot, until no reader can hold it; a user's before that
+/// until nothing of its burst is used up, or a new allocation would bring a new burst.
 @safe
 struct MeterTable: @unchecked Sendable {
     struct Key: Hashable, Sendable {
@@ -35,6 +36,8 @@ struct MeterTable: @unchecked Sendable {
         /// The meter that this one leads on to; it is used by this one.
         var next: HeldMeter
         var users: Int
+        /// Whether it is a user's.
+        let isShared: Bool
     }
 
     private let memory: UnsafeMutablePointer<relay_meter>
@@ -44,6 +47,8 @@ struct MeterTable: @unchecked Sendable {
     /// Elements from here on were never used.
     private var unused: UInt32 = 1
     private var quarantine: [MeterIndex] = []
+    /// Users' meters that nobody uses, and some that are in use again.
+    private var idle: [Key] = []
 
     /// - Parameters:
     ///   - memory: the elements of the map.
@@ -63,17 +68,17 @@ struct MeterTable: @unchecked Sendable {
     mutating func hold(_ meters: RouteMeters, _ direction: RelayDirection) -> HeldMeter? {
         let chain = [meters.allocation, meters.user].compactMap { $0 }.filter { !$0.limit.isNone }
         guard let first = chain.first else { return HeldMeter.none }
-        return hold(first, before: chain.dropFirst().first, direction)
+        let isShared = first == meters.user
+        guard !isShared, let user = chain.dropFirst().first else {
+            return hold(first, before: .none, direction, isShared: isShared)
+        }
+        guard let following = hold(user, before: .none, direction, isShared: true) else { return nil }
+        return hold(first, before: following, direction, isShared: false)
     }
 
     private mutating func hold(
-        _ meter: RouteMeter, before next: RouteMeter?, _ direction: RelayDirection
+        _ meter: RouteMeter, before following: HeldMeter, _ direction: RelayDirection, isShared: Bool
     ) -> HeldMeter? {
-        var following = HeldMeter.none
-        if let next {
-            guard let held = hold(next, before: nil, direction) else { return nil }
-            following = held
-        }
         let key = Key(id: meter.id, direction: direction)
         if places[key] != nil {
             change(key, to: meter.limit)
@@ -83,7 +88,7 @@ struct MeterTable: @unchecked Sendable {
                 release(following)
                 return nil
             }
-            places[key] = Place(index: index, limit: meter.limit, next: following, users: 0)
+            places[key] = Place(index: index, limit: meter.limit, next: following, users: 0, isShared: isShared)
             unsafe memory[Int(index.rawValue)] = relay_meter(meter.limit, next: following.index)
         }
         places[key]?.users += 1
@@ -121,9 +126,24 @@ struct MeterTable: @unchecked Sendable {
             places[key]?.users -= 1
             return
         }
+        if place.isShared, !isFull(place.index, at: 0) {
+            places[key]?.users = 0
+            idle.append(key)
+        } else {
+            forget(key, place)
+        }
+    }
+
+    private mutating func forget(_ key: Key, _ place: Place) {
         places[key] = nil
         quarantine.append(place.index)
         release(place.next)
+    }
+
+    /// Whether nothing of the bursts is used up any more.
+    private func isFull(_ index: MeterIndex, at now: UInt64) -> Bool {
+        let meter = unsafe memory[Int(index.rawValue)]
+        return meter.bytes.until <= now && meter.packets.until <= now
     }
 
     /// Whether the element of a meter, and that of the next one, limit as they should.
@@ -138,7 +158,14 @@ struct MeterTable: @unchecked Sendable {
 
     // MARK: Memory that readers may still look at
 
-    mutating func takeQuarantined() -> [MeterIndex] {
+    /// - Parameter now: in nanoseconds of the monotonic clock, as the program counts.
+    mutating func takeQuarantined(at now: UInt64) -> [MeterIndex] {
+        let waiting = idle
+        idle = []
+        for key in waiting {
+            guard let place = places[key], place.users == 0 else { continue }
+            if isFull(place.index, at: now) { forget(key, place) } else { idle.append(key) }
+        }
         defer { quarantine = [] }
         return quarantine
     }

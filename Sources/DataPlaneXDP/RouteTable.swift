@@ -208,7 +208,9 @@ struct RouteTable: Sendable {
     }
 
     mutating func takeQuarantine() -> Quarantine {
-        Quarantine(slots: slots.takeQuarantined(), hops: hops.takeQuarantined(), meters: meters.takeQuarantined())
+        Quarantine(
+            slots: slots.takeQuarantined(), hops: hops.takeQuarantined(),
+            meters: meters.takeQuarantined(at: SystemClock.now().monotonic.nanoseconds))
     }
 
     /// Leaves no entry behind. To be called when no program looks any more.

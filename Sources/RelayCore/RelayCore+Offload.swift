@@ -1,5 +1,12 @@
 import STUN
 
+/// A route that a plane has yet to give the last figures of.
+struct RemovedRoute: Sendable {
+    let allocation: PoolHandle
+    /// The name under which its user is counted.
+    let user: String
+}
+
 extension RelayCore {
     /// The channel bindings that forward now.
     public var activeRoutes: [Route] {
@@ -24,22 +31,26 @@ extension RelayCore {
     }
 
     /// Adds what a plane forwarded by itself, to the meters too.
+    /// - Parameter since: when the plane was asked before; now, if that is not known.
     /// - Returns: the traffic of a route whose allocation ended with it: it belongs to the note about that end.
     public mutating func credit(
-        _ route: RouteID, _ carried: AllocationTraffic, at now: Instant
+        _ route: RouteID, _ carried: AllocationTraffic, since: Instant? = nil, at now: Instant
     ) -> AllocationTraffic? {
         counters.channelTraffic.add(carried)
-        guard let allocation = removedRoutes.removeValue(forKey: route) else {
+        guard let removed = removedRoutes.removeValue(forKey: route) else {
             guard channels.isUsed(route.index) else { return nil }
             traffic[route].add(carried)
-            charge(carried, to: channels[route.index].allocation, at: now)
+            charge(carried, to: channels[route.index].allocation, since: since ?? now, at: now)
             self.carried[channels[route.index].allocation, default: SessionTraffic()].add(carried, by: offloader)
             return nil
         }
-        guard allocations.isLive(allocation) else { return carried }
-        allocations[allocation.index].traffic.add(carried)
-        charge(carried, to: allocation.index, at: now)
-        self.carried[allocation.index, default: SessionTraffic()].add(carried, by: offloader)
+        guard allocations.isLive(removed.allocation) else {
+            ledger.charge(user: removed.user, carried, userPaces, since: since ?? now, at: now)
+            return carried
+        }
+        allocations[removed.allocation.index].traffic.add(carried)
+        charge(carried, to: removed.allocation.index, since: since ?? now, at: now)
+        self.carried[removed.allocation.index, default: SessionTraffic()].add(carried, by: offloader)
         return nil
     }
 

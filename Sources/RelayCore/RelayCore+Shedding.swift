@@ -1,7 +1,7 @@
 import STUN
 
 /// What is left out while a worker cannot keep up: whatever comes from clients without an allocation, before anything is
-/// computed for it. Relayed traffic and the requests of living allocations go on.
+/// computed for it but the stamp of an Allocate's nonce. Relayed traffic and the requests of living allocations go on.
 extension RelayCore {
     /// Says whether the worker is behind. What holds now holds until the next call.
     public mutating func shed(_ isShedding: Bool) {

@@ -32,7 +32,7 @@ public struct RelayCore: ~Copyable {
     /// Whoever has no allocation is not answered now; see ``shed(_:)``.
     var isShedding = false
     /// The allocations of routes that the last call ended: a plane tells afterwards what those carried.
-    var removedRoutes: [RouteID: PoolHandle] = [:]
+    var removedRoutes: [RouteID: RemovedRoute] = [:]
     /// The siblings that this core reserved and that nobody claimed yet.
     var reservations = Pool<Reserved>()
 

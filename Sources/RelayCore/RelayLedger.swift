@@ -90,6 +90,21 @@ public final class RelayLedger: Sendable {
         }
     }
 
+    /// Counts what a plane carried for a user whose allocation is gone.
+    func charge(user: String, _ traffic: AllocationTraffic, _ paces: Paces, since: Instant, at now: Instant) {
+        state.withLock { state in
+            state.users[user]?.meter.buckets.charge(
+                traffic, paces, since: since.nanoseconds, at: now.nanoseconds)
+        }
+    }
+
+    /// Nothing is used up of any user's rate any more.
+    func forgetUse() {
+        state.withLock { state in
+            for user in state.users.values { user.meter.buckets.forget() }
+        }
+    }
+
     func reserve(_ token: UInt64, _ reservation: Reservation) {
         state.withLock { $0.reservations[token] = reservation }
     }
@@ -119,8 +134,13 @@ public final class RelayLedger: Sendable {
         }
     }
 
-    /// How many ports of a relay address are relayed transport addresses now, of all workers.
-    public func relayedCount(on address: IPAddress) -> Int { relayed.withLock { $0.count(on: address) } }
+    /// How many ports of a relay address are taken now, of all workers: relayed transport addresses in use, and siblings
+    /// that wait for their token.
+    public func relayedCount(on address: IPAddress) -> Int {
+        // Before the ports in use: a claim makes one of these one of those.
+        let reserved = state.withLock { state in state.reservations.values.count { $0.address.ip == address } }
+        return reserved + relayed.withLock { $0.count(on: address) }
+    }
 }
 
 /// Which ports of relay addresses are relayed transport addresses in use, of whichever worker. The addresses are one
@@ -135,6 +155,9 @@ struct RelayedPorts: Sendable {
     fileprivate func count(on address: IPAddress) -> Int { ports[address]?.count ?? 0 }
 
     func knows(_ address: IPAddress) -> Bool { ports[address] != nil }
+
+    /// Whether any port of an address is in use.
+    func isInUse(_ address: IPAddress) -> Bool { count(on: address) > 0 }
 
     func contains(_ address: TransportAddress) -> Bool { ports[address.ip]?.contains(address.port) ?? false }
 
@@ -162,9 +185,10 @@ private struct IdleQueue {
 private final class PortBits: Sendable {
     private let words = InlineArray<1024, Atomic<UInt64>> { _ in Atomic(0) }
 
-    var count: Int {
-        words.indices.reduce(0) { $0 + words[$1].load(ordering: .relaxed).nonzeroBitCount }
-    }
+    /// How many ports are set.
+    private let total = Atomic<Int>(0)
+
+    var count: Int { total.load(ordering: .relaxed) }
 
     func contains(_ port: UInt16) -> Bool {
         words[Int(port >> 6)].load(ordering: .relaxed) & Self.mask(port) != 0
@@ -172,9 +196,11 @@ private final class PortBits: Sendable {
 
     func set(_ port: UInt16, _ isSet: Bool) {
         if isSet {
-            words[Int(port >> 6)].bitwiseOr(Self.mask(port), ordering: .relaxed)
+            let word = words[Int(port >> 6)].bitwiseOr(Self.mask(port), ordering: .relaxed)
+            if word.oldValue != word.newValue { total.add(1, ordering: .relaxed) }
         } else {
-            words[Int(port >> 6)].bitwiseAnd(~Self.mask(port), ordering: .relaxed)
+            let word = words[Int(port >> 6)].bitwiseAnd(~Self.mask(port), ordering: .relaxed)
+            if word.oldValue != word.newValue { total.subtract(1, ordering: .relaxed) }
         }
     }
 

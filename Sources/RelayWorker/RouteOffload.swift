@@ -44,6 +44,7 @@ extension Worker {
         _ plane: any DataPlane, offloadingTo offload: any RouteOffload
     ) throws(PlaneError) -> Departure {
         self.offload = offload
+        usageAskedAt = turnBegan
         // At once, whatever the plane's clock says.
         usageDueAt = Instant(nanoseconds: 0)
         for route in core.activeRoutes { _ = offload.apply(.install(route)) }
@@ -72,6 +73,7 @@ extension Worker {
         usageDueAt = now.advanced(byMilliseconds: Self.usageIntervalMilliseconds)
         let usages = offload.takeUsage()
         credit(usages)
+        usageAskedAt = now
         if offload.isInDoubt || UInt64(offload.routeCount) != core.counters.channels {
             credit(offload.reconcile(with: core.activeRoutes))
         }
@@ -85,7 +87,7 @@ extension Worker {
     private mutating func credit(_ usages: [RouteUsage]) {
         for usage in usages {
             offloaded.add(usage.traffic)
-            guard let late = core.credit(usage.id, usage.traffic, at: turnBegan) else { continue }
+            guard let late = core.credit(usage.id, usage.traffic, since: usageAskedAt, at: turnBegan) else { continue }
             lateTraffic.add(late)
         }
     }

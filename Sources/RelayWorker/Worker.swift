@@ -30,6 +30,8 @@ public struct Worker: ~Copyable, @unchecked Sendable {
     var shedBefore: UInt64 = 0
     /// When the present turn began.
     @usableFromInline var turnBegan = Instant(nanoseconds: 0)
+    /// When the plane above was last asked what it carried by itself.
+    @usableFromInline var usageAskedAt = Instant(nanoseconds: 0)
     @usableFromInline let link: WorkerLink
     /// Called once in the life of each plane, when it watches every socket.
     var onStart: (() -> Void)?

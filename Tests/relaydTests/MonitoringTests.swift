@@ -10,7 +10,10 @@ import Testing
 struct MonitoringTests {
     /// Everything that a relay with the XDP plane exports.
     private let page: String = {
-        let frames = [FrameCount(verdict: "pass", reason: "not_relayed", packets: 1, bytes: 2)]
+        let frames = [
+            FrameCount(verdict: "pass", reason: "not_relayed", packets: 1, bytes: 2),
+            FrameCount(verdict: "drop", reason: "rate", packets: 1, bytes: 2),
+        ]
         let xdp = XDPStatistics(
             routes: 1, waitingRoutes: 0, refusedRoutes: 0, attachments: ["eth0 native"], frames: frames)
         let snapshot = WorkerSnapshot(core: Counters(), plane: PlaneCounters(), offloaded: AllocationTraffic())

@@ -38,21 +38,23 @@ struct AllocationMeter: BitwiseCopyable, Sendable {
     }
 
     /// Counts what a plane carried by itself.
-    mutating func charge(_ traffic: AllocationTraffic, _ own: Paces, _ users: Paces, at now: UInt64) {
-        charge(.toPeer, traffic.bytesToPeers, traffic.packetsToPeers, own, users, at: now)
-        charge(.toClient, traffic.bytesToClient, traffic.packetsToClient, own, users, at: now)
+    mutating func charge(
+        _ traffic: AllocationTraffic, _ own: Paces, _ users: Paces, since: UInt64, at now: UInt64
+    ) {
+        for direction in [RelayDirection.toPeer, .toClient] {
+            let (bytes, packets) = traffic.amount(direction)
+            let times = self[direction]
+            self[direction] = Times(
+                bytes: own.bytes.charged(times.bytes, bytes, since: since, at: now),
+                packets: own.packets.charged(times.packets, packets, since: since, at: now))
+        }
+        user.charge(traffic, users, since: since, at: now)
     }
 
-    private mutating func charge(
-        _ direction: RelayDirection, _ byteCount: UInt64, _ packetCount: UInt64, _ own: Paces, _ users: Paces,
-        at now: UInt64
-    ) {
-        let times = self[direction]
-        self[direction] = Times(
-            bytes: own.bytes.charged(times.bytes, byteCount, at: now),
-            packets: own.packets.charged(times.packets, packetCount, at: now))
-        guard !users.isNone else { return }
-        user.charge(direction, byteCount: byteCount, packetCount: packetCount, users, at: now)
+    /// Nothing is used up any more.
+    mutating func forget() {
+        toPeers = Times()
+        toClient = Times()
     }
 
     /// Whether a datagram was dropped within the last two seconds.

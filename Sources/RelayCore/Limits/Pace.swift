@@ -38,16 +38,16 @@ public struct Pace: Sendable, Hashable, BitwiseCopyable {
         return next &- now <= burstNanoseconds ? next : nil
     }
 
-    /// How far beyond its burst a bucket can be charged: see ``charged(_:_:at:)``.
+    /// How far beyond its burst a bucket can be charged: see ``charged(_:_:since:at:)``.
     static let debtNanoseconds: UInt64 = 2_000_000_000
 
-    /// The bucket's time after `amount` units have passed somewhere else, whether they might or not. It is kept within
-    /// two seconds of the burst, so that whoever is limited is never silenced for longer.
-    func charged(_ time: UInt64, _ amount: UInt64, at now: UInt64) -> UInt64 {
+    /// The bucket's time after `amount` units have passed somewhere else between `since` and now, whether they might or
+    /// not. It is kept within two seconds of the burst, so that whoever is limited is never silenced for longer.
+    func charged(_ time: UInt64, _ amount: UInt64, since: UInt64, at now: UInt64) -> UInt64 {
         guard interval != 0, amount != 0 else { return time }
         let product = amount.multipliedFullWidth(by: interval)
         let increment = product.high >> 16 == 0 ? product.high << 48 | product.low >> 16 : UInt64.max
-        let (next, isOver) = max(time, now).addingReportingOverflow(increment)
+        let (next, isOver) = max(time, since).addingReportingOverflow(increment)
         return max(time, min(isOver ? .max : next, now + burstNanoseconds + Self.debtNanoseconds))
     }
 }

@@ -28,10 +28,11 @@ extension RelayCore {
         return isWithin
     }
 
-    /// Counts what a plane carried by itself, so that less is left for what the core sees.
-    mutating func charge(_ traffic: AllocationTraffic, to allocation: UInt32, at now: Instant) {
+    /// Counts what a plane carried by itself between `since` and now, so that less is left for what the core sees.
+    mutating func charge(_ traffic: AllocationTraffic, to allocation: UInt32, since: Instant, at now: Instant) {
         guard isMetered else { return }
-        meters[allocation].charge(traffic, allocationPaces, userPaces, at: now.nanoseconds)
+        meters[allocation].charge(
+            traffic, allocationPaces, userPaces, since: since.nanoseconds, at: now.nanoseconds)
     }
 
     /// Gives a new allocation its meter.
@@ -51,11 +52,14 @@ extension RelayCore {
             user: users.isNone ? nil : RouteMeter(id: meter.user.id, limit: users))
     }
 
-    /// Takes over new limits, at once and for what lives: buckets are times, so they mean the same at another rate.
+    /// Takes over new limits, at once and for what lives. What was used up under another limit is forgotten: the debt of a
+    /// slow one would silence a fast one.
     mutating func applyRates(replacing old: Configuration, into effects: inout Effects) {
-        guard
-            old.allocationRate != configuration.allocationRate || old.userRate != configuration.userRate
-        else { return }
+        let isOwnNew = old.allocationRate != configuration.allocationRate
+        let isUsersNew = old.userRate != configuration.userRate
+        guard isOwnNew || isUsersNew else { return }
+        if isOwnNew { allocations.forEach { handle, _ in meters[handle.index].forget() } }
+        if isUsersNew { ledger.forgetUse() }
         allocationPaces = Paces(configuration.allocationRate)
         userPaces = Paces(configuration.userRate)
         isMetered = !allocationPaces.isNone || !userPaces.isNone

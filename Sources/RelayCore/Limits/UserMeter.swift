@@ -42,21 +42,35 @@ struct UserBuckets: BitwiseCopyable, @unchecked Sendable {
         let cell = 2 * direction.rawValue
         guard advance(cell, paces.bytes, byteCount, at: now) else { return false }
         guard advance(cell + 1, paces.packets, 1, at: now) else {
-            // Exact, whoever else counted meanwhile, unless the bucket became full in between.
+            // Exact, whoever else counted meanwhile, unless the bucket became full in between, or was forgotten.
             let increment = (byteCount &* paces.bytes.interval) >> 16
-            _ = unsafe cells[cell].wrappingSubtract(increment, ordering: .relaxed)
+            update(cell) { $0 >= increment ? $0 - increment : 0 }
             return false
         }
         return true
     }
 
-    /// Counts what passed elsewhere.
+    /// Counts what passed elsewhere between `since` and now, in both directions.
+    func charge(_ traffic: AllocationTraffic, _ paces: Paces, since: UInt64, at now: UInt64) {
+        guard !paces.isNone else { return }
+        for direction in [RelayDirection.toPeer, .toClient] {
+            let (bytes, packets) = traffic.amount(direction)
+            charge(direction, byteCount: bytes, packetCount: packets, paces, since: since, at: now)
+        }
+    }
+
     func charge(
-        _ direction: RelayDirection, byteCount: UInt64, packetCount: UInt64, _ paces: Paces, at now: UInt64
+        _ direction: RelayDirection, byteCount: UInt64, packetCount: UInt64, _ paces: Paces, since: UInt64,
+        at now: UInt64
     ) {
         let cell = 2 * direction.rawValue
-        update(cell) { paces.bytes.charged($0, byteCount, at: now) }
-        update(cell + 1) { paces.packets.charged($0, packetCount, at: now) }
+        update(cell) { paces.bytes.charged($0, byteCount, since: since, at: now) }
+        update(cell + 1) { paces.packets.charged($0, packetCount, since: since, at: now) }
+    }
+
+    /// Nothing is used up any more.
+    func forget() {
+        for cell in 0..<Self.idCell { unsafe cells[cell].store(0, ordering: .relaxed) }
     }
 
     fileprivate func isFull(at now: UInt64) -> Bool { (0..<Self.idCell).allSatisfy { load($0) <= now } }

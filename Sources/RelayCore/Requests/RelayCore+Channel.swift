@@ -110,7 +110,9 @@ extension RelayCore {
     /// Forgets a channel; its number and its peer are free.
     mutating func removeChannel(_ channel: UInt32, into effects: inout Effects) {
         if channels[channel].isActive {
-            removedRoutes[RouteID(index: channel)] = allocations.handle(at: channels[channel].allocation)
+            let allocation = channels[channel].allocation
+            removedRoutes[RouteID(index: channel)] = RemovedRoute(
+                allocation: allocations.handle(at: allocation), user: allocations[allocation].identity.quotaName)
         }
         deactivate(channel, into: &effects)
         let keys = routeKeys(of: channel)

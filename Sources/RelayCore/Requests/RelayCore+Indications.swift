@@ -18,7 +18,8 @@ extension RelayCore {
         guard permitted.find(PermissionKey(relay: relay, peer: peer.ip)) != nil else {
             return counters.count(.noPermission)
         }
-        // The permission vouches for the address; of our own addresses only relayed ports are peers.
+        // The permission vouches for the address; of our own addresses only relayed ports are peers. A permission from
+        // when an address was ours does not vouch for it afterwards.
         if relays.contains(where: { $0.address.address == peer.ip }), denial(of: peer, .exactPort) != nil {
             return counters.count(.deniedPeer)
         }
@@ -83,17 +84,18 @@ extension RelayCore {
         family == .ipv4 ? allocations[index].ipv4?.slot : allocations[index].ipv6?.slot
     }
 
-    /// The address of a peer on this host: where a client names the outside of our own 1:1 NAT, the inside.
+    /// The address of a peer on this host: where a client names the outside of our own 1:1 NAT, the inside. A former
+    /// outside leads there as long as allocations live that are known by it.
     func internalise(_ peer: TransportAddress) -> TransportAddress {
         let named =
-            relays.first { $0.address.external == peer.ip }
-            ?? relays.first { $0.formerExternals.contains(peer.ip) }
+            relays.first { $0.address.external == peer.ip && isOurs($0) }
+            ?? relays.first { $0.formerExternals.contains(peer.ip) && relayedPorts.isInUse($0.address.address) }
         return named.map { TransportAddress($0.address.address, port: peer.port) } ?? peer
     }
 
     /// The address that the world knows: the outside of our own 1:1 NAT.
     func externalise(_ address: TransportAddress) -> TransportAddress {
-        for relay in relays where relay.address.address == address.ip {
+        for relay in relays where relay.address.address == address.ip && isOurs(relay) {
             return TransportAddress(relay.address.advertised, port: address.port)
         }
         return address

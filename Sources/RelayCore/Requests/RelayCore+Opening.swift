@@ -114,12 +114,13 @@ extension RelayCore {
     /// Gives a bound socket to its allocation.
     private mutating func adopt(_ request: RelayRequest, _ slot: SocketSlot, at moment: Moment) {
         let family = request.address.family
+        // Before its outside is asked for: on an address that is not offered any more it may be the only one.
+        markRelayed(request.address, true)
         allocations[request.allocation.index][family] = Allocation.Relay(
             slot: slot, address: request.address, advertised: externalise(request.address),
             holdsPort: request.purpose != .claimed || holdClaimed(request.address, at: moment.monotonic),
             expires: Instant(nanoseconds: 0))
         slots[slot] = .relay(allocation: request.allocation.index, family: family)
-        markRelayed(request.address, true)
     }
 
     /// A claimed port is held already if this core reserved it; else it is taken out of this core's pool, as far as

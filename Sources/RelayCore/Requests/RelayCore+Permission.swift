@@ -46,7 +46,7 @@ extension RelayCore {
     /// A permission is for an address, whatever port stands beside it (RFC 8656 section 10.2), and browsers renew it
     /// with a port that may be gone; so the port is judged only where it is used.
     func denial(of peer: TransportAddress, _ scope: PeerScope) -> String? {
-        let isOwnRelay = relays.contains { $0.address.address == peer.ip }
+        let isOwnRelay = relays.contains { $0.address.address == peer.ip && isOurs($0) }
         if isOwnRelay, scope == .anyPort || isRelayed(peer) { return nil }
         if case .denied(let rule) = configuration.peerPolicy.judge(peer.ip) { return rule.description }
         let isOwn = isOwnRelay || configuration.ownAddresses.contains(peer.ip)

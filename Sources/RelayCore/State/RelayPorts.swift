@@ -38,6 +38,11 @@ extension RelayCore {
         relays.contains { $0.isOffered && $0.address.address.family == family }
     }
 
+    /// Whether a relay address is ours still: allocations are made on it, or live on it, with whichever worker.
+    func isOurs(_ relay: RelayPorts) -> Bool {
+        relay.isOffered || relayedPorts.isInUse(relay.address.address)
+    }
+
     /// Whether a transport address is a relayed one in use, of whichever worker.
     func isRelayed(_ address: TransportAddress) -> Bool { relayedPorts.contains(address) }
 

@@ -49,7 +49,6 @@ struct Run: AsyncParsableCommand {
             output.write(demo.invitation(plane: server.planeText))
             output.flush()
         }
-        StartupMemory.release()
         MetricsSystem.bootstrap(MetricsRegistry.program)
         let events = RelayEvents()
         let exporter: OTLPExporter?
@@ -65,6 +64,7 @@ struct Run: AsyncParsableCommand {
             options: options, started: loaded, demo: demo, server: server, threshold: threshold, manager: manager,
             logger: logger, orders: signals.orders, watch: (try? watch.get()) ?? nil, events: events)
         let watchdog = Watchdog(manager: manager, server: server, logger: logger)
+        StartupMemory.release()
         do {
             try await Self.group(
                 of: server, settings, exporter, signals, reloader, watchdog, threshold, events, logger

@@ -208,7 +208,8 @@ struct MetricsPage {
                 \.receiveQueueDrops
             ),
             (
-                "relayd_receive_buffer_shortages_total", "Receives that waited because the plane had no buffer ready.",
+                "relayd_receive_buffer_shortages_total",
+                "Receives that found no buffer of the plane, as they do under load.",
                 \.receiveBufferShortages
             ),
             (

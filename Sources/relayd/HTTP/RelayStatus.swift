@@ -35,7 +35,7 @@ struct RelayStatus: Codable, Sendable {
         let external: String?
         /// `open`, or `leaving`: no new allocations.
         let state: String
-        /// Relayed transport addresses that live on it.
+        /// Relayed transport addresses that live on it, and ports that EVEN-PORT keeps for 30 s.
         let relayed: Int
     }
 

@@ -42,11 +42,32 @@ struct MeterTableTests {
 
         kernel.meters.release(first)
         kernel.meters.release(second)
-        let freed = kernel.meters.takeQuarantined()
+        let freed = kernel.meters.takeQuarantined(at: .max)
         #expect(kernel.meters.usedCount == 2 && freed == [second.index])
         kernel.meters.release(again)
-        let rest = kernel.meters.takeQuarantined()
+        let rest = kernel.meters.takeQuarantined(at: .max)
         #expect(kernel.meters.usedCount == 0 && rest.count == 2)
+    }
+
+    @Test("A user's meter stays until nothing of its burst is used up: a new route brings no new burst")
+    func retention() throws {
+        let kernel = try Kernel(routes: 8)
+        let meters = RouteMeters(allocation: Self.meter(1, 800_000), user: Self.meter(9, 800_000))
+        let first = try Self.hold(meters, in: kernel)
+        let index = kernel.program.meters[Int(first.index.rawValue)].next
+        kernel.program.meters[Int(first.index.rawValue)].bytes.until = 1_000
+        kernel.program.meters[Int(index)].packets.until = 1_000
+        kernel.meters.release(first)
+        let early = kernel.meters.takeQuarantined(at: 999)
+        #expect(early == [first.index] && kernel.meters.usedCount == 1)
+
+        let alone = try Self.hold(RouteMeters(user: Self.meter(9, 800_000)), in: kernel)
+        #expect(alone.index.rawValue == index && kernel.program.meters[Int(index)].packets.until == 1_000)
+        let held = kernel.meters.takeQuarantined(at: 1_000)
+        #expect(held.isEmpty && kernel.meters.usedCount == 1)
+        kernel.meters.release(alone)
+        let late = kernel.meters.takeQuarantined(at: 1_000)
+        #expect(late == [alone.index] && kernel.meters.usedCount == 0)
     }
 
     @Test("Where no meter is left nothing is held, until readers are gone from those that were given back")
@@ -64,7 +85,7 @@ struct MeterTableTests {
         // What failed gave its user's element back, which waits like any other.
         let tooEarly = table.hold(both, .toPeer)
         #expect(tooEarly == nil)
-        table.sweep(table.takeQuarantined())
+        table.sweep(table.takeQuarantined(at: .max))
         let late = table.hold(both, .toPeer)
         #expect(late != nil && table.usedCount == 2)
     }

@@ -129,6 +129,69 @@ struct AddressChangeTests {
         }
     }
 
+    @Test("a reserved sibling counts on its address until its time is over")
+    func reserved() {
+        let relay = Relay(.onePair)
+        let ledger = relay.host.ledger
+        let holder = Client.greeted(relay, Self.a)
+        #expect(holder.allocate(.evenPort(reserving: true)).count == 4)
+        #expect(ledger.relayedCount(on: Self.first.address) == 2)
+        _ = holder.refresh(.lifetime(0))
+        #expect(ledger.relayedCount(on: Self.first.address) == 1)
+        #expect(ledger.relayedCount(on: Self.second.address) == 0)
+        _ = relay.pass(seconds: 31)
+        #expect(ledger.relayedCount(on: Self.first.address) == 0)
+    }
+
+    @Test("a relay address that was given up is ours only as long as something lives on it")
+    func givenUp() {
+        let (old, new) = (client(Self.a), client(Self.b, user: "bob"))
+        #expect(old.allocate().count == 3)
+        _ = relay.reconfigure(Self.relaying(Self.second))
+        #expect(new.allocate().first == "open first 203.0.113.2:50000")
+        #expect(new.permit("203.0.113.1:9").last == "-> \(Self.b): permission success signed-sha1")
+        _ = old.refresh(.lifetime(0))
+        #expect(new.permit("203.0.113.1:9").last == "-> \(Self.b): permission 403 signed-sha1")
+        // The permission from before does not vouch for what the rules deny.
+        #expect(new.indicate("hi", to: "203.0.113.1:50000") == [])
+
+        // Another host has the address now, and the rules allow it.
+        let elsewhere = Self.relaying(Self.second).with {
+            $0.ownAddresses = [Self.second.address]
+            $0.peerPolicy = PeerPolicy(profile: .public, allow: cidrs("203.0.113.0/24"), deny: [])
+        }
+        _ = relay.reconfigure(elsewhere)
+        #expect(new.bind(0x4000, to: "203.0.113.1:9000").last == "-> \(Self.b): channel success signed-sha1")
+        // Offered again, only its relayed ports are peers.
+        _ = relay.reconfigure(elsewhere.with { $0.relayAddresses = [Self.first, Self.second] })
+        #expect(new.bind(0x4001, to: "203.0.113.1:9001").last == "-> \(Self.b): channel 403 signed-sha1")
+    }
+
+    @Test("a former name outside leads inside only as long as something lives there", arguments: [true, false])
+    func formerName(isOffered: Bool) {
+        let named = Configuration.onePort.with {
+            $0.relayAddresses = [RelayAddress(address: Self.first.address, external: ip("198.18.0.1"))]
+            $0.peerPolicy = PeerPolicy(profile: .public, allow: cidrs("198.18.0.0/15"), deny: [])
+        }
+        let kept = isOffered ? [RelayAddress(address: Self.first.address, external: ip("198.18.0.2"))] : []
+        let relay = Relay(named)
+        let (old, new) = (Client.greeted(relay, Self.a), Client.greeted(relay, Self.b, user: "bob"))
+        #expect(old.allocate().count == 3)
+        _ = relay.reconfigure(named.with { $0.relayAddresses = kept + [Self.second] })
+        #expect(new.allocate().first == "open first 203.0.113.2:50000")
+        let outside: TransportAddress = "198.18.0.1:50000"
+        for found in ["203.0.113.1:50000", "198.18.0.1:50000"] {
+            #expect(new.permit(outside).last == "-> \(Self.b): permission success signed-sha1")
+            #expect(new.indicate("hi", to: outside) == ["203.0.113.2:50000 -> \(found): hi"])
+            _ = old.refresh(.lifetime(0))
+        }
+        guard !isOffered else { return }
+        // Nor is the inside called by that name any more.
+        #expect(
+            relay.deliver("hi", to: "203.0.113.2:50000", from: "203.0.113.1:7")
+                == ["-> \(Self.b): data peer=203.0.113.1:7 data=hi"])
+    }
+
     @Test("a listener that leaves refuses the new and keeps the living, until it is told to listen again")
     func leaving() {
         let (old, new) = (client(Self.a), client(Self.b))

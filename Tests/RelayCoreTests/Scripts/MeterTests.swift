@@ -81,12 +81,14 @@ struct MeterTests {
         #expect(passed(100) { client.say("x", on: 0x4000) } == 64)
         _ = client.relay.pass(milliseconds: 10)
         #expect(passed(3) { client.say("x", on: 0x4000) } == 1)
-        // The bytes' bucket was full again before the last datagram, and those that were dropped took nothing of it.
-        _ = client.relay.reconfigure(client.relay.core.configuration.with { $0.allocationRate = Self.fast })
+        // Both buckets are full again. Of the bytes' one the sixth takes nothing, nor of the datagrams' one.
+        _ = client.relay.pass(milliseconds: 700)
         let most = String(repeating: "x", count: 49_999)
         #expect(passed(6) { client.say(most, on: 0x4000) } == 5)
-        #expect(client.say("wxyz", on: 0x4000).count == 1)
+        #expect(client.say("vwxyz", on: 0x4000) != ["limited"])
         #expect(client.say("w", on: 0x4000) == ["limited"])
+        _ = client.relay.pass(milliseconds: 1)
+        #expect(passed(100) { client.say("x", on: 0x4000) } == 64 - 6)
     }
 
     @Test("all allocations of a user share the user's rate; what it drops counts in no allocation")
@@ -159,6 +161,35 @@ struct MeterTests {
         #expect(client.say("x", on: 0x4000) == ["limited"])
         _ = relay.pass(milliseconds: 1)
         #expect(passed(3) { client.say(Self.thousand, on: 0x4000) } == 1)
+    }
+
+    @Test("a faster limit holds at once, whatever a slow one left behind")
+    func raised() {
+        let slow = RateLimit(bitsPerSecond: 80_000, packetsPerSecond: 1)
+        let client = bound {
+            $0.allocationRate = slow
+            $0.userRate = slow
+        }
+        let relay = client.relay
+        #expect(passed(100) { client.say(Self.thousand, on: 0x4000) } == 64)
+        var configuration = relay.core.configuration
+        configuration.allocationRate = Self.fast
+        configuration.userRate = Self.fast
+        _ = relay.reconfigure(configuration)
+        #expect(passed(300) { client.say(Self.thousand, on: 0x4000) } == 250)
+    }
+
+    @Test("what a plane carried for an allocation that is gone is its user's all the same")
+    func carriedToTheEnd() {
+        let client = bound { $0.userRate = Self.fast }
+        let relay = client.relay
+        client.refresh(.lifetime(0))
+        let late = relay.core.credit(
+            RouteID(index: 0), traffic(toPeers: (250, 250_000), toClient: (0, 0)), at: relay.now)
+        #expect(late?.packetsToPeers == 250)
+        client.allocate()
+        client.bind(0x4000, to: Self.peer)
+        #expect(passed(10) { client.say(Self.thousand, on: 0x4000) } == 0)
     }
 
     @Test("routes carry their meters; a new limit is told for each that lives")

@@ -85,20 +85,23 @@ import Testing
     @Test("Without a limit everything passes, and nothing is remembered")
     func none() {
         #expect(Pace.none.next(5, 65_507, at: 3) == 5)
-        #expect(Pace.none.charged(5, 65_507, at: 3) == 5)
+        #expect(Pace.none.charged(5, 65_507, since: 3, at: 3) == 5)
     }
 
     @Test("What was carried elsewhere is a debt of two seconds beyond the burst at most")
     func charges() {
         let pace = Pace.bytes(bitsPerSecond: 8_000_000)
         let now: UInt64 = 10_000_000_000
-        #expect(pace.charged(0, 1_000, at: now) == now + 1_000_000)
-        #expect(pace.charged(now + 7, 1_000, at: now) == now + 1_000_007)
-        #expect(pace.charged(0, 0, at: now) == 0)
+        #expect(pace.charged(0, 1_000, since: now, at: now) == now + 1_000_000)
+        #expect(pace.charged(now + 7, 1_000, since: now, at: now) == now + 1_000_007)
+        // Half of a second at three quarters of the limit, told of at its end, leaves nothing behind.
+        let began = now - 500_000_000
+        #expect(pace.charged(0, 375_000, since: began, at: now) == began + 375_000_000)
+        #expect(pace.charged(0, 0, since: now, at: now) == 0)
         for huge: UInt64 in [1_000_000_000, 1 << 60, .max] {
-            #expect(pace.charged(0, huge, at: now) == now + 2_250_000_000)
+            #expect(pace.charged(0, huge, since: now, at: now) == now + 2_250_000_000)
         }
         // Never back.
-        #expect(pace.charged(now + 9_000_000_000, 1, at: now) == now + 9_000_000_000)
+        #expect(pace.charged(now + 9_000_000_000, 1, since: now, at: now) == now + 9_000_000_000)
     }
 }

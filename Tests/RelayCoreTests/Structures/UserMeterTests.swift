@@ -38,7 +38,7 @@ import Testing
         let meter = UserMeter(id: MeterID(rawValue: 1))
         #expect(meter.isFull(at: Instant(nanoseconds: 0)))
         #expect(meter.buckets.take(.toPeer, 1_000, Self.fast, at: Self.now))
-        meter.buckets.charge(.toClient, byteCount: 2_000, packetCount: 2, Self.fast, at: Self.now)
+        meter.buckets.charge(.toClient, byteCount: 2_000, packetCount: 2, Self.fast, since: Self.now, at: Self.now)
         #expect(!meter.isFull(at: Instant(nanoseconds: Self.now + 1_999_999)))
         #expect(meter.isFull(at: Instant(nanoseconds: Self.now + 2_000_000)))
     }
