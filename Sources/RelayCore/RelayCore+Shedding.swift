@@ -15,13 +15,23 @@ extension RelayCore {
         clients.find(ClientKey(client: client, listener: slot)) == nil && !Message.isRequest(datagram, of: .allocate)
     }
 
+    /// Challenges a second that even a worker that is behind gives, a tenth of its time or so: clients that all come back
+    /// at once are no flood, and one that is not answered tries again only after half a second.
+    static let challengesPerSecond: UInt64 = 20_000
+
     /// Whether a message is dropped. Somebody new gets an allocation all the same, once challenged: the nonce shows that
     /// they are where they say they are, so no flood of invented sources gets that far.
-    func isShed(
+    mutating func isShed(
         _ message: borrowing Message, on slot: SocketSlot, from client: TransportAddress, at moment: Moment
     ) -> Bool {
         guard clients.find(ClientKey(client: client, listener: slot)) == nil else { return false }
-        guard !message.integrity.isEmpty, let nonce = message.first(.nonce) else { return true }
-        return !authenticator.accepts(nonce: nonce.value, from: client, at: moment)
+        if !message.integrity.isEmpty, let nonce = message.first(.nonce),
+            authenticator.accepts(nonce: nonce.value, from: client, at: moment)
+        {
+            return false
+        }
+        let next = challengePace.next(challengedUntil, 1, at: moment.monotonic.nanoseconds)
+        challengedUntil = next ?? challengedUntil
+        return next == nil
     }
 }

@@ -31,6 +31,9 @@ public struct RelayCore: ~Copyable {
     var meterCount: UInt64 = 0
     /// Whoever has no allocation is not answered now; see ``shed(_:)``.
     var isShedding = false
+    /// How many challenges are given while behind; see ``isShed(_:on:from:at:)``.
+    let challengePace = Pace.packets(perSecond: Self.challengesPerSecond)
+    var challengedUntil: UInt64 = 0
     /// The allocations of routes that the last call ended: a plane tells afterwards what those carried.
     var removedRoutes: [RouteID: RemovedRoute] = [:]
     /// The siblings that this core reserved and that nobody claimed yet.

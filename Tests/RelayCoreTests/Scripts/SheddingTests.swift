@@ -13,10 +13,24 @@ struct SheddingTests {
         Client(relay, TransportAddress(IPAddress(v4: 0xC633_6400 + number), port: 6000))
     }
 
+    /// So many want to be challenged at this moment that there are no challenges left.
+    private func crowd() { relay.core.challengedUntil = relay.now.nanoseconds + 250_000_000 }
+
+    @Test("so many clients are challenged all the same: those that come back at once are no flood")
+    func challenges() {
+        relay.core.shed(true)
+        let request = stranger(0).request(.allocate, [.udp])
+        // Each from another address, as a source by itself gets fewer answers.
+        #expect((0..<6_000).count { !stranger($0).deliver(request).isEmpty } == 5_000)
+        _ = relay.pass(milliseconds: 1)
+        #expect((6_000..<6_100).count { !stranger($0).deliver(request).isEmpty } == 20)
+    }
+
     @Test("whoever has no allocation is not answered, whatever they ask")
     func strangers() {
         let challenged = Client.greeted(relay, "198.51.100.7:5000")
         relay.core.shed(true)
+        crowd()
         let stranger = stranger(8)
         let requests = [
             encode(.request, .binding, stranger.nextTransaction(), []),
@@ -63,8 +77,10 @@ struct SheddingTests {
         let other = stranger(3)
         other.credentials.nonce = challenged.credentials.nonce
         relay.core.shed(true)
+        crowd()
         #expect(other.allocate() == [])
         _ = relay.pass(seconds: 8 * 3600 + 1)
+        crowd()
         #expect(challenged.allocate() == [])
         #expect(relay.core.counters[.shed] == 2)
     }
