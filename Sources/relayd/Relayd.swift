@@ -6,12 +6,22 @@ enum Program {
     /// On the main thread, which is the only one yet.
     @MainActor
     static func main() async {
-        Privileges.setAside()
+        // Who asks a running relay may be root, and its socket another user's.
+        if !asksRelay { Privileges.setAside() }
         await Relayd.main()
+    }
+
+    private static var asksRelay: Bool {
+        Relayd.questions.contains { $0._commandName == CommandLine.arguments.dropFirst().first }
     }
 }
 
 struct Relayd: AsyncParsableCommand {
+    /// The commands that are clients of a running relay.
+    static let questions: [any ParsableCommand.Type] = [
+        Status.self, Plane.self, Sessions.self, Kick.self, SetLogLevel.self, StartDrain.self, Reload.self,
+    ]
+
     static let configuration = CommandConfiguration(
         commandName: "relayd",
         abstract: "A STUN and TURN relay (RFC 8489, RFC 8656) whose data plane is a plug-in.",
@@ -35,10 +45,8 @@ struct Relayd: AsyncParsableCommand {
             78 the configuration is at fault.
             """,
         version: Version.line,
-        subcommands: [
-            Run.self, Check.self, Doctor.self, Credentials.self, Status.self, Plane.self, Sessions.self, Kick.self,
-            SetLogLevel.self, StartDrain.self, Reload.self, Migrate.self, ShowOptions.self,
-        ],
+        subcommands: [Run.self, Check.self, Doctor.self, Credentials.self] + questions
+            + [Migrate.self, ShowOptions.self],
         defaultSubcommand: Run.self)
 }
 

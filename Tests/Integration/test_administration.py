@@ -4,12 +4,14 @@ import json
 import os
 import stat
 import subprocess
+import tempfile
 
 import pytest
 
 from admin import HTTP, connect, request
-from privileges import as_nobody
+from privileges import NOBODY, as_nobody
 from relay import BINARY, CREDENTIALS, LOOPBACK, environment, run_relayd
+from waiting import eventually
 
 LOCAL = [*CREDENTIALS, *LOOPBACK, "--data-plane", "socket"]
 PLANE = {"plane": "socket"}
@@ -87,6 +89,19 @@ def test_the_unix_socket_is_for_its_user_and_group(start_relay, tmp_path):
         assert stranger.returncode == 69 and "Permission denied" in stranger.stderr, stranger
     relay.stop()
     assert not path.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="being two users needs root")
+def test_root_asks_the_relay_of_another_user(start_relay):
+    with tempfile.TemporaryDirectory() as folder:
+        os.chown(folder, NOBODY, NOBODY)
+        os.chmod(folder, 0o700)
+        path = os.path.join(folder, "admin.sock")
+        start_relay(*LOCAL, "--admin-socket", path, wrapper=as_nobody())
+        eventually(lambda: os.path.exists(path))
+        for command in ("status", "sessions", "log-level", "reload"):
+            asked = run_relayd(command, "--admin-socket", path)
+            assert asked.returncode == 0, asked.stderr
 
 
 def test_a_socket_that_was_left_behind_is_taken_over_and_a_living_one_is_not(start_relay, tmp_path):
