@@ -42,7 +42,7 @@ run: release ## build release and start a demonstration relay on loopback
 test: ## build and run everything that tests, then count it
 	@rm -rf $(RESULTS) && mkdir -p $(RESULTS)
 	@status=0; $(MAKE) -k unit-tests release $(VENV)/.complete || status=1; \
-	  nice -n 19 $(MAKE) build-micro >$(RESULTS)/build-micro.log 2>&1 & builder=$$!; \
+	  $(MAKE) build-micro >$(RESULTS)/build-micro.log 2>&1 & builder=$$!; \
 	  $(MAKE) integration-tests || status=1; wait $$builder; \
 	  $(MAKE) -k allocation-tests deploy-tests || status=1; \
 	  scripts/summary $(RESULTS) && exit $$status
