@@ -37,7 +37,10 @@ struct Run: AsyncParsableCommand {
         }
 
         let server: RelayServer
+        let collector: HTTPExchange.Destination?
         do throws(StartError) {
+            // Before anything is bound: what a ring holds outlives a process that ends at once.
+            collector = try OTLPExporter.destination(settings)
             server = try RelayServer(settings, logger: logger)
         } catch {
             throw Exit.start(error)
@@ -51,12 +54,7 @@ struct Run: AsyncParsableCommand {
         }
         MetricsSystem.bootstrap(MetricsRegistry.program)
         let events = RelayEvents()
-        let exporter: OTLPExporter?
-        do throws(StartError) {
-            exporter = try OTLPExporter(settings, server: server, logger: logger, events: events)
-        } catch {
-            throw Exit.start(error)
-        }
+        let exporter = OTLPExporter(settings, to: collector, server: server, logger: logger, events: events)
         let hostWatch = watchHost(signals.orders, logger)
         defer { withExtendedLifetime(hostWatch) {} }
         let manager = ServiceManager(Environment.variables)

@@ -15,18 +15,23 @@ struct OTLPExporter: Service {
     private let events: RelayEvents
     private let exchange: HTTPExchange
 
-    /// Nothing where metrics are to be sent nowhere.
-    init?(
-        _ settings: Settings, server: RelayServer, logger: Logger, events: RelayEvents
-    ) throws(StartError) {
+    /// Where metrics go; nothing where they go nowhere.
+    static func destination(_ settings: Settings) throws(StartError) -> HTTPExchange.Destination? {
         guard let endpoint = settings.otlpEndpoint else { return nil }
-        let destination: HTTPExchange.Destination
         switch endpoint.scheme {
-        case .http: destination = .tcp(host: endpoint.host, port: endpoint.port)
+        case .http: return .tcp(host: endpoint.host, port: endpoint.port)
         case .https:
             let trust = try ServerTrust(host: endpoint.host, authorities: settings.otlpAuthorities)
-            destination = .tls(host: endpoint.host, port: endpoint.port, trust)
+            return .tls(host: endpoint.host, port: endpoint.port, trust)
         }
+    }
+
+    /// - Parameter destination: of these settings; nothing comes of none.
+    init?(
+        _ settings: Settings, to destination: HTTPExchange.Destination?, server: RelayServer, logger: Logger,
+        events: RelayEvents
+    ) {
+        guard let endpoint = settings.otlpEndpoint, let destination else { return nil }
         self.endpoint = endpoint
         interval = .seconds(settings.otlpIntervalSeconds)
         self.server = server
