@@ -18,7 +18,7 @@ extension RelayCore {
     }
 
     /// A channel binding as a plane needs it; nothing if it does not forward.
-    private func route(of channel: UInt32) -> Route? {
+    func route(of channel: UInt32) -> Route? {
         let binding = channels[channel]
         let allocation = allocations[binding.allocation]
         guard binding.isActive, let permission = permission(of: binding.allocation, binding.peer.ip),
@@ -37,19 +37,20 @@ extension RelayCore {
         _ route: RouteID, _ carried: AllocationTraffic, since: Instant? = nil, at now: Instant
     ) -> AllocationTraffic? {
         counters.channelTraffic.add(carried)
+        let since = since ?? now
         guard let removed = removedRoutes.removeValue(forKey: route) else {
             guard channels.isUsed(route.index) else { return nil }
             traffic[route].add(carried)
-            charge(carried, to: channels[route.index].allocation, since: since ?? now, at: now)
+            charge(carried, to: channels[route.index].allocation, since: since, at: now)
             self.carried[channels[route.index].allocation, default: SessionTraffic()].add(carried, by: offloader)
             return nil
         }
         guard allocations.isLive(removed.allocation) else {
-            ledger.charge(user: removed.user, carried, userPaces, since: since ?? now, at: now)
+            ledger.charge(user: removed.user, carried, userPaces, since: since, at: now)
             return carried
         }
         allocations[removed.allocation.index].traffic.add(carried)
-        charge(carried, to: removed.allocation.index, since: since ?? now, at: now)
+        charge(carried, to: removed.allocation.index, since: since, at: now)
         self.carried[removed.allocation.index, default: SessionTraffic()].add(carried, by: offloader)
         return nil
     }

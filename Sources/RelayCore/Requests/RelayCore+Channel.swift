@@ -74,19 +74,12 @@ extension RelayCore {
     mutating func activate(_ channel: UInt32, into effects: inout Effects) {
         let binding = channels[channel]
         guard let permission = permission(of: binding.allocation, binding.peer.ip) else { return }
-        let until = min(binding.expires, permissions[permission].expires)
-        let id = RouteID(index: channel)
-        guard !binding.isActive else { return effects.append(.route(.renew(id, until: until))) }
+        guard !binding.isActive else {
+            let until = min(binding.expires, permissions[permission].expires)
+            return effects.append(.route(.renew(RouteID(index: channel), until: until)))
+        }
         setActive(channel, true)
-        let allocation = allocations[binding.allocation]
-        guard let relay = allocation[binding.peer.family] else { return }
-        effects.append(
-            .route(
-                .install(
-                    Route(
-                        id: id, client: allocation.client, server: allocation.server, channel: binding.number,
-                        relay: relay.address, peer: binding.peer, until: until,
-                        meters: routeMeters(of: binding.allocation)))))
+        if let route = route(of: channel) { effects.append(.route(.install(route))) }
     }
 
     /// Stops a channel from forwarding.
