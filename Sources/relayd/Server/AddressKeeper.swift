@@ -10,8 +10,10 @@ final class AddressKeeper: Sendable {
     private struct State: Sendable {
         var configuration: Configuration
         var served: ServedAddresses
-        var host: [IPAddress]
         var external: [IPAddress]
+
+        /// What is this host's own. What is known by the outside as well stands behind it.
+        var host: [IPAddress] { configuration.ownAddresses.dropLast(external.count) }
     }
 
     private let links: [WorkerLink]
@@ -37,12 +39,11 @@ final class AddressKeeper: Sendable {
         self.catalogue = catalogue
         self.logger = logger
         self.readHost = readHost
-        let host = configuration.ownAddresses.dropLast(settings.externalAddresses.count)
         state = Mutex(
             State(
                 configuration: configuration,
                 served: ServedAddresses(listeners: settings.listen, relayAddresses: configuration.relayAddresses),
-                host: Array(host), external: settings.externalAddresses))
+                external: settings.externalAddresses))
     }
 
     var configuration: Configuration { state.withLock { $0.configuration } }
@@ -76,8 +77,7 @@ final class AddressKeeper: Sendable {
         for link in links { link.reconfigure(configuration, listeners: settings.listen) }
         let now = served
         state.withLock {
-            $0 = State(
-                configuration: configuration, served: now, host: host, external: settings.externalAddresses)
+            $0 = State(configuration: configuration, served: now, external: settings.externalAddresses)
         }
         report(from: before.served, to: now)
         await finishLeaving()
@@ -178,10 +178,7 @@ final class AddressKeeper: Sendable {
         var configuration = before.configuration
         configuration.ownAddresses = host + before.external
         let now = configuration
-        state.withLock {
-            $0.host = host
-            $0.configuration = now
-        }
+        state.withLock { $0.configuration = now }
         for link in links { link.reconfigure(now) }
         logger.info(
             "host addresses changed",
