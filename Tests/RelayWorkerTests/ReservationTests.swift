@@ -101,10 +101,12 @@ import Testing
         let link = try WorkerLink()
         do {
             let relay = SimulatedRelay(world)
-            SimulatedClient(world, at: .client(1), of: SimulatedRelay.listener)
-                .demand(.allocate(reservingNext: true)) { link.stop() }
+            let client = SimulatedClient(world, at: .client(1), of: SimulatedRelay.listener)
+            client.demand(.allocate(reservingNext: true)) { link.stop() }
             var worker = try relay.worker(link: link)
             #expect(worker.work(on: PlaneOrder(SimulatedPlane(world, link))) { _ in } == .stopped)
+            // The world does not keep its clients, and an optimiser lets go of one that is not named again.
+            withExtendedLifetime(client) {}
             #expect(world.sockets.open.count == 2, "the listener and the sibling")
         }
         #expect(world.sockets.open.isEmpty && world.sockets.violations.isEmpty)
