@@ -60,10 +60,7 @@ struct RouteTableTests {
     func stopping() throws {
         let namespace = try RouteHost.namespace()
         try namespace.inside {
-            var options = XDPOptions()
-            options.interfaces = [RouteHost.interface]
-            options.addresses = [World.relay4]
-            options.relayAddresses = [World.relay4]
+            let options = XDPOptions(serving: World.relay4, on: RouteHost.interface)
             let session = try XDPSession(options)
             try session.prepare()
             defer { session.detachIfUnused() }
@@ -95,10 +92,7 @@ struct RouteTableTests {
     func full() throws {
         let namespace = try RouteHost.namespace()
         try namespace.inside {
-            var options = XDPOptions()
-            options.interfaces = [RouteHost.interface]
-            options.addresses = [World.relay4]
-            options.relayAddresses = [World.relay4]
+            var options = XDPOptions(serving: World.relay4, on: RouteHost.interface)
             options.routes = 16_384
             let session = try XDPSession(options)
             try session.prepare()

@@ -120,15 +120,25 @@ def test_the_page_follows_a_change_of_planes(start_relay, browser):
     assert page.problems() == []
 
 
-@needs_browser
-def test_the_page_asks_for_the_token(start_relay, browser, tmp_path):
+def start_guarded(start_relay, tmp_path) -> None:
     token = tmp_path / "token"
     token.write_text("open-sesame\n")
     token.chmod(0o600)
     start_relay(*FLAGS, "--http", "0.0.0.0:9090", "--http-token-file", str(token))
+
+
+def open_locked_page(start_relay, browser, tmp_path):
+    """The page of a relay that asks for the token open-sesame."""
+    start_guarded(start_relay, tmp_path)
     connect("127.0.0.1:9090").close()
     page = browser.open("http://127.0.0.1:9090/")
     page.wait("!document.querySelector('#token-form').hidden")
+    return page
+
+
+@needs_browser
+def test_the_page_asks_for_the_token(start_relay, browser, tmp_path):
+    page = open_locked_page(start_relay, browser, tmp_path)
     assert page.evaluate("document.querySelector('#main').hidden")
 
     def enter(text: str) -> None:
@@ -144,13 +154,7 @@ def test_the_page_asks_for_the_token(start_relay, browser, tmp_path):
 
 @needs_browser
 def test_the_page_listens_once_however_often_the_token_is_entered(start_relay, browser, tmp_path):
-    token = tmp_path / "token"
-    token.write_text("open-sesame\n")
-    token.chmod(0o600)
-    start_relay(*FLAGS, "--http", "0.0.0.0:9090", "--http-token-file", str(token))
-    connect("127.0.0.1:9090").close()
-    page = browser.open("http://127.0.0.1:9090/")
-    page.wait("!document.querySelector('#token-form').hidden")
+    page = open_locked_page(start_relay, browser, tmp_path)
     before = page.requests_for("/events")
     page.evaluate("for (const text of ['sesame', 'open-sesame', 'open-sesame', 'open-sesame']) {"
                   "document.querySelector('#token').value = text; document.querySelector('#token-form button').click(); }")
@@ -178,10 +182,7 @@ def test_the_page_is_guarded_like_the_status(start_relay, tmp_path):
 
 
 def test_events_need_the_token(start_relay, tmp_path):
-    token = tmp_path / "token"
-    token.write_text("open-sesame\n")
-    token.chmod(0o600)
-    start_relay(*FLAGS, "--http", "0.0.0.0:9090", "--http-token-file", str(token))
+    start_guarded(start_relay, tmp_path)
     assert request("GET", "/")[0] == 200
     assert request("GET", "/events")[0] == 401
     assert request("GET", "/sessions")[0] == 401

@@ -47,27 +47,6 @@ import Testing
         return outcome
     }
 
-    /// Runs a call of 100 payloads, one a millisecond each way, and what a script does beside it.
-    private func call(in rig: Rig, _ script: @escaping () -> Void) {
-        let client = rig.client(1)
-        let peer = SimulatedPeer(rig.world, at: .peer(1))
-        client.demand(.allocate())
-        client.demand(.bind(0x4000, peer.address)) {
-            guard let relayed = client.relayed else { return rig.world.violate("no allocation") }
-            let out = rig.world.payloads.open(to: peer.address, seenFrom: relayed)
-            let back = rig.world.payloads.open(to: client.address, seenFrom: peer.address)
-            for number in 0..<100 {
-                rig.world.after(milliseconds: number) {
-                    let payloads = [out, back].map { Payload(flow: $0, number: UInt32(number)) }
-                    for payload in payloads { rig.world.payloads.expect(payload) }
-                    client.send(payloads[0].bytes, channel: 0x4000)
-                    peer.send(payloads[1].bytes, to: relayed)
-                }
-            }
-            script()
-        }
-    }
-
     private func expectTheCall(in rig: Rig, _ location: SourceLocation = #_sourceLocation) {
         #expect(rig.world.payloads.arrivedCount == 200, sourceLocation: location)
         #expect(rig.world.payloads.unaccounted.isEmpty, sourceLocation: location)
@@ -78,7 +57,7 @@ import Testing
         let rig = try Rig()
         let late = rig.client(2, of: Self.second)
         let configuration = rig.relay.configuration
-        call(in: rig) {
+        rig.call(100) {
             let outcome = handOver([Self.second], to: rig)
             rig.world.after(milliseconds: 10) { late.demand(.allocate()) }
             rig.world.after(milliseconds: 50) {
@@ -98,7 +77,7 @@ import Testing
     @Test func aListenerThatThePlaneCannotWatchTakesTheOthersAlong() throws {
         let rig = try Rig()
         rig.world.refusesAttach = { $0.local == Self.third }
-        call(in: rig) {
+        rig.call(100) {
             let before = rig.world.sockets.open.count
             let outcome = handOver([Self.second, Self.third, Self.wildcard], to: rig)
             rig.world.after(milliseconds: 20) {
@@ -120,7 +99,7 @@ import Testing
 
     @Test func whatIsGivenUpIsClosed() throws {
         let rig = try Rig()
-        call(in: rig) {
+        rig.call(100) {
             let before = rig.world.sockets.open.count
             let outcome = handOver([Self.second, Self.wildcard], to: rig)
             rig.world.after(milliseconds: 20) {
@@ -140,7 +119,7 @@ import Testing
 
     @Test func whatNobodyAwaitsAnyMoreIsNotTaken() throws {
         let rig = try Rig()
-        call(in: rig) {
+        rig.call(100) {
             let before = rig.world.sockets.open.count
             do {
                 let inquiry = Inquiry(.takeIn([try ListenerSocket(at: Self.second, rig.world.sockets)])) { _ in }
@@ -273,7 +252,7 @@ import Testing
         let all = (0..<5).map { TransportAddress(IPAddress(v4: 0xC633_6500), port: UInt16(4000 + $0)) }
         let clients = all.enumerated().map { rig.client(10 + $0.offset, of: $0.element) }
         var had: Set<TransportAddress> = []
-        call(in: rig) {
+        rig.call(100) {
             for step in 0..<80 {
                 let wanted = all.filter { _ in generator.chance(50) }
                 let refused = generator.chance(20)

@@ -33,22 +33,8 @@ import Testing
     @Test func aSwapKeepsEverything() throws {
         let rig = try Rig()
         let second = SimulatedPlane(rig.world, rig.link, name: "second")
-        let client = rig.client(1)
-        let peer = SimulatedPeer(rig.world, at: .peer(1))
-        client.demand(.allocate())
-        client.demand(.bind(0x4000, peer.address)) {
-            guard let relayed = client.relayed else { return rig.world.violate("no allocation") }
-            let out = rig.world.payloads.open(to: peer.address, seenFrom: relayed)
-            let back = rig.world.payloads.open(to: client.address, seenFrom: peer.address)
-            for number in 0..<50 {
-                rig.world.after(milliseconds: number) {
-                    let payloads = [out, back].map { Payload(flow: $0, number: UInt32(number)) }
-                    for payload in payloads { rig.world.payloads.expect(payload) }
-                    client.send(payloads[0].bytes, channel: 0x4000)
-                    peer.send(payloads[1].bytes, to: relayed)
-                    if number == 20 { rig.link.swap(to: PlaneOrder(second)) }
-                }
-            }
+        rig.call(50) {
+            rig.world.after(milliseconds: 20) { rig.link.swap(to: PlaneOrder(second)) }
             rig.world.after(milliseconds: 100) { rig.link.stop() }
         }
         var worker = try rig.relay.worker(link: rig.link)

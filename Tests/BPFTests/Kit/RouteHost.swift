@@ -52,3 +52,13 @@ struct RouteHost {
             clock: try LeaseClock.read(program))
     }
 }
+
+extension XDPOptions {
+    /// Of a relay that has one address, for clients and peers.
+    init(serving address: IPAddress, on interface: String) {
+        self.init()
+        interfaces = [interface]
+        addresses = [address]
+        relayAddresses = [address]
+    }
+}

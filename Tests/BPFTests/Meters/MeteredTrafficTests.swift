@@ -34,10 +34,7 @@ private final class Wire {
 
     func session() throws -> XDPSession {
         try relay.inside {
-            var options = XDPOptions()
-            options.interfaces = ["x0"]
-            options.addresses = [ip(Self.server)]
-            options.relayAddresses = [ip(Self.server)]
+            var options = XDPOptions(serving: ip(Self.server), on: "x0")
             options.routes = 64
             let session = try XDPSession(options)
             try session.prepare()
@@ -210,9 +207,7 @@ struct MeteredTrafficTests {
     func waiting() throws {
         let wire = try Wire()
         let session = try wire.relay.inside {
-            var options = XDPOptions()
-            options.interfaces = ["x0"]
-            options.addresses = [ip(Wire.server)]
+            let options = XDPOptions(serving: ip(Wire.server), on: "x0")
             let session = try XDPSession(options, XDPProgram.Sizes(routes: 64, meters: 1))
             try session.prepare()
             return session

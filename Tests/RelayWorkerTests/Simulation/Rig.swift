@@ -32,6 +32,27 @@ final class Rig {
         SimulatedClient(world, at: .client(host, port: port), of: server)
     }
 
+    /// A client that allocates and calls a peer: so many payloads each way, one a millisecond. `script` runs as they begin.
+    func call(_ payloadCount: Int, _ script: @escaping () -> Void) {
+        let client = client(1)
+        let peer = SimulatedPeer(world, at: .peer(1))
+        client.demand(.allocate())
+        client.demand(.bind(0x4000, peer.address)) { [world] in
+            guard let relayed = client.relayed else { return world.violate("no allocation") }
+            let out = world.payloads.open(to: peer.address, seenFrom: relayed)
+            let back = world.payloads.open(to: client.address, seenFrom: peer.address)
+            for number in 0..<payloadCount {
+                world.after(milliseconds: number) {
+                    let payloads = [out, back].map { Payload(flow: $0, number: UInt32(number)) }
+                    for payload in payloads { world.payloads.expect(payload) }
+                    client.send(payloads[0].bytes, channel: 0x4000)
+                    peer.send(payloads[1].bytes, to: relayed)
+                }
+            }
+            script()
+        }
+    }
+
     /// Runs a worker until its script stops it; then it is gone, and so are its sockets.
     func run(listeners: [TransportAddress] = [SimulatedRelay.listener]) throws {
         var worker = try relay.worker(listeners: listeners, link: link)
