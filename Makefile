@@ -9,6 +9,8 @@ SWIFT  ?= swift
 PREFIX ?= /usr/local
 # Extra arguments for pytest, such as PYTEST_ARGS="-k hairpin".
 PYTEST_ARGS ?=
+# Where integration-tests reports to.
+REPORT ?= integration
 # Arguments for benchmarks/run, such as BENCH_ARGS=--quick.
 BENCH_ARGS ?=
 
@@ -43,7 +45,9 @@ test: ## build and run everything that tests, then count it
 	@rm -rf $(RESULTS) && mkdir -p $(RESULTS)
 	@status=0; $(MAKE) -k unit-tests release $(VENV)/.complete || status=1; \
 	  $(MAKE) build-micro >$(RESULTS)/build-micro.log 2>&1 & builder=$$!; \
-	  $(MAKE) integration-tests || status=1; wait $$builder; \
+	  $(MAKE) integration-tests REPORT=clients PYTEST_ARGS="-k test_clients" >$(RESULTS)/clients.log 2>&1 & clients=$$!; \
+	  $(MAKE) integration-tests PYTEST_ARGS=--ignore=Tests/Integration/test_clients.py || status=1; \
+	  wait $$clients || status=1; cat $(RESULTS)/clients.log; wait $$builder; \
 	  $(MAKE) -k allocation-tests deploy-tests || status=1; \
 	  scripts/summary $(RESULTS) && exit $$status
 
@@ -60,7 +64,7 @@ address-tests: toolchain ## run what makes and closes sockets under the address 
 
 integration-tests: release $(VENV)/.complete ## run real clients against the release build
 	@mkdir -p $(RESULTS)
-	PYTEST_ARGS="$(PYTEST_ARGS)" scripts/integration $(VENV)/bin/python $(RELAYD) $(RESULTS)/integration.xml
+	PYTEST_ARGS="$(PYTEST_ARGS)" scripts/integration $(VENV)/bin/python $(RELAYD) $(RESULTS)/$(REPORT).xml
 
 deploy-tests: release $(VENV)/.complete ## hold deploy/ and docs/ against the tools that read them, and the program
 	@scripts/install-missing $(DEPLOY_PACKAGES)
@@ -68,7 +72,8 @@ deploy-tests: release $(VENV)/.complete ## hold deploy/ and docs/ against the to
 	RELAYD_BINARY=$(abspath $(RELAYD)) $(VENV)/bin/python -B -m pytest -p no:cacheprovider --tb=short -ra --junit-xml=$(RESULTS)/deploy.xml \
 	  $(PYTEST_ARGS) Tests/Deploy
 
-# The integration tests wait more than they work: this is built beside them. What goes wrong here is said by the next one.
+# The integration tests wait more than they work: `test` runs them in two halves, and builds this beside them. What goes
+# wrong here is said by the next one.
 build-micro: toolchain
 	cd benchmarks/micro && $(SWIFT) build --configuration release --product micro
 
