@@ -107,6 +107,18 @@ struct LogLineTests {
         #expect(written + dropped == 3072)
     }
 
+    @Test("What is said last is not lost where the queue comes late to run")
+    func lateQueue() throws {
+        let pipe = Pipe()
+        let queue = DispatchQueue(label: "late")
+        let writer = LogWriter(descriptor: pipe.fileHandleForWriting.fileDescriptor, queue: queue)
+        queue.suspend()
+        DispatchQueue.global().asyncAfter(deadline: .now() + .milliseconds(300)) { queue.resume() }
+        writer.write("the reason")
+        writer.flush()
+        #expect(Self.isReadable(pipe.fileHandleForReading, within: 0))
+    }
+
     private static func isReadable(_ file: FileHandle, within milliseconds: Int32) -> Bool {
         var wanted = pollfd(fd: file.fileDescriptor, events: Int16(POLLIN), revents: 0)
         return poll(&wanted, 1, milliseconds) > 0

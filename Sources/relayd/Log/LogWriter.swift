@@ -15,8 +15,10 @@ final class LogWriter: Sendable {
 
     private static let limitBytes = 1 << 20
     private static let patience = DispatchTimeInterval.milliseconds(50)
+    /// Patience on a machine that is so busy that the queue does not run.
+    private static let mostPatience = 100
     private let pending = Mutex(Pending())
-    private let queue = DispatchQueue(label: "relayd.log", qos: .utility)
+    private let queue: DispatchQueue
     private let descriptor: Int32
 
     private let format: Settings.LogFormat
@@ -24,8 +26,12 @@ final class LogWriter: Sendable {
     let isJournal: Bool
 
     /// - Parameter format: of the line that tells how many were dropped.
-    init(descriptor: Int32 = STDERR_FILENO, format: Settings.LogFormat = .text, isJournal: Bool = false) {
+    init(
+        descriptor: Int32 = STDERR_FILENO, format: Settings.LogFormat = .text, isJournal: Bool = false,
+        queue: DispatchQueue = DispatchQueue(label: "relayd.log", qos: .utility)
+    ) {
         self.descriptor = descriptor
+        self.queue = queue
         self.format = format
         self.isJournal = isJournal
     }
@@ -53,7 +59,15 @@ final class LogWriter: Sendable {
             self.drain()
             done.signal()
         }
-        _ = done.wait(timeout: .now() + Self.patience)
+        for _ in 0..<Self.mostPatience {
+            if done.wait(timeout: .now() + Self.patience) == .success || !isRead { return }
+        }
+    }
+
+    /// Whether the reader takes what is written, as far as one can tell.
+    private var isRead: Bool {
+        var wanted = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        return poll(&wanted, 1, 0) > 0 && wanted.revents & Int16(POLLOUT) != 0
     }
 
     private func drain() {
