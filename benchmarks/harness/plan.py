@@ -11,7 +11,10 @@ PARTS = ("check", "chain", "start", "means", "cells", "planes", "calls", "stages
 # What `make bench` does not take the time for.
 ONLY_ON_DEMAND = ("growth",)
 # Who is measured in the cells that tell the userspace planes apart.
-PLANE_SERVERS = ("coturn", "relayd", "relayd-io-uring")
+PLANES_COMPARED = ("relayd", "relayd-io-uring")
+PLANE_SERVERS = ("coturn", *PLANES_COMPARED)
+# Beside the base cell: what more threads do shows in few cells. Whoever names servers or cells gets all of them.
+FEW_CELLS = {"coturn-cores": [Cell.parse(name) for name in ("up/172/1/1000", "up/1200/16/64")]}
 CHAIN_SERVERS = ("reference-xdp-drop", "reference-xdp", "reference-xdp-redirect", "relayd-xdp", "relayd-xdp-io-uring")
 GROWTH_SESSIONS = (10, 10_000)
 # With few sessions a full batch holds several datagrams of each: sizes that differ keep them apart, or GSO would make
@@ -56,20 +59,32 @@ def measure_growth(server_of: Callable, direction: str, rate: float, sessions: i
         return growth.cost(net, server_of(), cell, rate, 2.0 if given.quick else 10.0).as_json()
 
 
-def _cells(subjects: dict, cells: list[Cell], given) -> list[Step]:
+def _cell_rounds(given) -> Callable[[Cell, str], int]:
+    # Most is concluded from the base cell.
+    return lambda cell, name: given.base_rounds if cell == BASE else given.rounds
+
+
+def _plane_rounds(given) -> Callable[[Cell, str], int]:
+    # What is asked there is which of the two planes is better, by a few per cent.
+    return lambda cell, name: given.plane_rounds if name in PLANES_COMPARED else given.rounds
+
+
+def _cells(subjects: dict, cells: list[Cell], given, rounds: Callable[[Cell, str], int]) -> list[Step]:
     steps = []
     seconds = 16 * given.seconds + 2
-    for turn in range(max(given.rounds, given.base_rounds)):
+    if not subjects:
+        return steps
+    for turn in range(max(given.rounds, given.base_rounds, given.plane_rounds)):
         for cell in cells:
-            # Most is concluded from the base cell.
-            if turn >= (given.base_rounds if cell == BASE else given.rounds):
-                continue
             # The order turns from round to round: nobody is always first after a pause.
             order = list(subjects.items())
             order = order[turn % len(order):] + order[:turn % len(order)]
             for name, server_of in order:
                 server = server_of()
-                if cell.suits(server) and not server.drops and (server.relays or cell == BASE):
+                if turn >= rounds(cell, name) or not cell.suits(server) or server.drops:
+                    continue
+                few = FEW_CELLS.get(name) if given.usual else None
+                if cell == BASE or (server.relays and (few is None or cell in few)):
                     steps.append(Step(("cell", cell.name, name, str(turn)),
                                       lambda s=server_of, c=cell: measure_cell(s, c, given), seconds))
     return steps
@@ -100,11 +115,11 @@ def steps(subjects: dict, given) -> list[Step]:
         "start": [Step(("start",), lambda: measure_starts(relays, given), len(relays) * (2 if given.quick else 8))],
         "means": [Step(("means", name), lambda s=of: measure_means(s, given), 4 + given.sessions / 2000)
                   for name, of in relays.items()],
-        "cells": _cells(subjects, given.cells, given),
+        "cells": _cells(subjects, given.cells, given, _cell_rounds(given)),
         # A quick run has no time for them.
         "planes": [] if given.quick else _cells(
             {name: of for name, of in relays.items() if name in PLANE_SERVERS},
-            [cell for cell in PLANES if cell not in given.cells], given),
+            [cell for cell in PLANES if cell not in given.cells], given, _plane_rounds(given)),
         "calls": [Step(("calls", shape.name, name), lambda s=of, shape=shape: measure_calls(s, shape, given), 20)
                   for shape in given.shapes for name, of in ends.items()],
         "stages": [Step(("stages", name), lambda s=of: stages.stages(s, given.seconds).as_json(), given.seconds + 4)
