@@ -13,6 +13,7 @@ ONLY_ON_DEMAND = ("growth",)
 # Who is measured in the cells that tell the userspace planes apart.
 PLANES_COMPARED = ("relayd", "relayd-io-uring")
 PLANE_SERVERS = ("coturn", *PLANES_COMPARED)
+MANY_SOCKETS = Cell.parse("down/172/1/4000")
 # Beside the base cell: what more threads do shows in few cells. Whoever names servers or cells gets all of them.
 FEW_CELLS = {"coturn-cores": [Cell.parse(name) for name in ("up/172/1/1000", "up/1200/16/64")]}
 CHAIN_SERVERS = ("reference-xdp-drop", "reference-xdp", "reference-xdp-redirect", "relayd-xdp", "relayd-xdp-io-uring")
@@ -101,6 +102,15 @@ def _growth(subjects: dict, given) -> list[Step]:
     return steps
 
 
+def _stages(subjects: dict, given) -> list[Step]:
+    """The base cell, and for the userspace planes the one in which many relay sockets receive."""
+    wanted = [(BASE, name) for name in subjects]
+    wanted += [] if given.quick else [(MANY_SOCKETS, name) for name in PLANES_COMPARED if name in subjects]
+    return [Step(("stages", cell.name, name),
+                 lambda s=subjects[name], c=cell: stages.stages(s, c, given.seconds).as_json(), 11.5)
+            for cell, name in wanted]
+
+
 def steps(subjects: dict, given) -> list[Step]:
     """All steps of a run. subjects: functions that make a Server, by name."""
     relays = {name: of for name, of in subjects.items() if of().relays}
@@ -122,8 +132,7 @@ def steps(subjects: dict, given) -> list[Step]:
             [cell for cell in PLANES if cell not in given.cells], given, _plane_rounds(given)),
         "calls": [Step(("calls", shape.name, name), lambda s=of, shape=shape: measure_calls(s, shape, given), 20)
                   for shape in given.shapes for name, of in ends.items()],
-        "stages": [Step(("stages", name), lambda s=of: stages.stages(s, given.seconds).as_json(), given.seconds + 4)
-                   for name, of in ends.items()],
+        "stages": _stages(ends, given),
         "growth": _growth(relays, given),
     }
     return [step for part in PARTS if part in given.parts for step in made[part]]

@@ -17,19 +17,31 @@ def line_rate(gigabits: float, payload: int) -> float:
     return gigabits * 1e9 / 8 / (WIRE_BYTES + 20 + 8 + 4 + payload)
 
 
+def stage_cells(f: Figures) -> list[str]:
+    """The cells that stages were sampled in."""
+    return [cell for cell in dict.fromkeys(key[1] for key in f.of if key[0] == "stages" and len(key) == 3)
+            if f.good("stages", cell)]
+
+
 def stages(f: Figures) -> str:
-    found = f.good("stages")
-    if not found:
+    cells = stage_cells(f)
+    if not cells:
         return ""
+    tables = "\n".join(f"`{cell}`:\n\n{_stage_table(f.good('stages', cell))}" for cell in cells)
+    names = [name for name in f.servers if any(name in f.good("stages", cell) for cell in cells)]
+    return ("## What a datagram costs, by stage\n\nNanoseconds of the relay's threads and of its receive path, shared out by "
+            "samples of the CPU clock, near the rate that it can just take. Functions are put into stages by name.\n\n"
+            f"![stages](plots/stages.svg)\n\n{tables}\n" + f.repeat("stages", names))
+
+
+def _stage_table(found: dict[str, dict]) -> str:
     names = sorted({stage for one in found.values() for stage in one["stages"]},
                    key=lambda stage: -sum(one["stages"].get(stage, 0) for one in found.values()))
     rows = [[stage, *(f"{one['stages'].get(stage, 0):.0f}" for one in found.values())] for stage in names]
     rows.append(["all", *(f"{one['total_ns']:.0f}" for one in found.values())])
     rows.append(["at, kpps", *(f"{one['rate'] / 1e3:.0f}" for one in found.values())])
     rows.append(["samples", *(str(one["samples"]) for one in found.values())])
-    return ("## What a datagram costs, by stage\n\nNanoseconds of the relay's threads and of its receive path, shared out by "
-            "samples of the CPU clock; 64 sessions, 172 bytes, client to peer. Functions are put into stages by name.\n\n"
-            "![stages](plots/stages.svg)\n\n" + table(["stage", *found], rows) + "\n" + f.repeat("stages", list(found)))
+    return table(["stage", *found], rows)
 
 
 def prediction(f: Figures) -> str:
