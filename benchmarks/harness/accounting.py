@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +24,23 @@ class Sample:
     receive_drops: int     # UDP datagrams that found a full socket buffer, in the server's namespace
 
 
+def of_tasks(pid: int, act: Callable[[int], object]) -> list:
+    """What `act` makes of each thread of a process; threads that end meanwhile are left out."""
+    made = []
+    try:
+        tasks = [int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()]
+    except (FileNotFoundError, ProcessLookupError):
+        return made
+    for task in tasks:
+        try:
+            made.append(act(task))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return made
+
+
 def run_time_ns(pid: int) -> int:
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())
+    return sum(of_tasks(pid, lambda task: int(Path(f"/proc/{pid}/task/{task}/schedstat").read_text().split()[0])))
 
 
 def sample(pid: int, cpu: int, receivers: list[int], generator: int) -> Sample:

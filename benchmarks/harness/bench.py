@@ -5,7 +5,6 @@ import statistics
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from . import accounting, servers, topology
 from .cells import Cell
@@ -86,8 +85,8 @@ class Bench:
 
     def make_urgent(self) -> None:
         """From now on the server runs before everything else on its CPU: else its delay is that of its neighbours."""
-        for task in Path(f"/proc/{self.running.pid}/task").iterdir():
-            os.sched_setscheduler(int(task.name), os.SCHED_RR, os.sched_param(topology.RECEIVE_PRIORITY))
+        urgent = os.sched_param(topology.RECEIVE_PRIORITY)
+        accounting.of_tasks(self.running.pid, lambda task: os.sched_setscheduler(task, os.SCHED_RR, urgent))
 
     def drive(self, cell: Cell, rate: float, seconds: float, stamps: bool = False) -> Measured:
         """One trial; again, a few times, while others take the CPU."""

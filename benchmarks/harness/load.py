@@ -67,7 +67,11 @@ class Generator:
         return self
 
     def __exit__(self, *_) -> None:
-        self.process.stdin.close()
+        try:
+            self.process.stdin.close()
+        except OSError:
+            # It has ended with a command unread.
+            pass
         try:
             self.process.wait(2)
         except subprocess.TimeoutExpired:

@@ -1,6 +1,7 @@
 """What is to be done, what has been done, and how long the rest will take."""
 
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -65,12 +66,12 @@ def say(text: str) -> None:
 
 
 def take(steps: list[Step], records: Records, stop_after: float) -> bool:
-    """Runs the steps that have no figure yet. Returns whether all of them have one.
+    """Runs the steps that have no figure yet, or one that is an error. Returns whether all were run.
 
     stop_after: seconds after which no step begins; 0: never.
     """
     begun = time.monotonic()
-    left = [step for step in steps if step.name not in records.figures]
+    left = [step for step in steps if "error" in records.figures.get(step.name, {"error": "never run"})]
     say(f"{len(left)} of {len(steps)} steps to do, about {sum(s.seconds for s in left) / 60:.0f} min")
     pace = 1.0
     for number, step in enumerate(left):
@@ -80,9 +81,9 @@ def take(steps: list[Step], records: Records, stop_after: float) -> bool:
         started = time.monotonic()
         try:
             records.figures[step.name] = step.run()
-        except (RuntimeError, TimeoutError) as error:
-            # One server's failure is a result, too; the others go on.
-            records.figures[step.name] = {"error": str(error)}
+        except (RuntimeError, OSError, ValueError, ArithmeticError, subprocess.SubprocessError) as error:
+            # One server's failure is a result, too; the others go on. A process that has gone is an OSError.
+            records.figures[step.name] = {"error": str(error) or type(error).__name__}
             say(f"{step.name}: {error}")
         records.save()
         took = time.monotonic() - started

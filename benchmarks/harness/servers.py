@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from . import topology
+from . import accounting, topology
 from .cells import DIRECTIONS
 from .programs import OUT, ROOT
 
@@ -162,11 +162,16 @@ class Running:
             raise RuntimeError(f"{self.server.name} ended with {self.process.returncode}:\n{tail}")
 
     def __enter__(self) -> "Running":
-        time.sleep(0.3)
-        self.check()
-        # Some runtimes give their threads a niceness of their own; all servers shall have the one of the process.
-        for task in Path(f"/proc/{self.pid}/task").iterdir():
-            os.setpriority(os.PRIO_PROCESS, int(task.name), os.getpriority(os.PRIO_PROCESS, self.pid))
+        try:
+            time.sleep(0.3)
+            self.check()
+            # Some runtimes give their threads a niceness of their own; all servers shall have the one of the process.
+            niceness = os.getpriority(os.PRIO_PROCESS, self.pid)
+            accounting.of_tasks(self.pid, lambda task: os.setpriority(os.PRIO_PROCESS, task, niceness))
+        except BaseException:
+            # Without this block being entered nobody leaves it.
+            self.end()
+            raise
         return self
 
     def __exit__(self, *_) -> None:
