@@ -13,6 +13,8 @@ CEILING = 3_000_000.0
 # A generator that offers less than this share of what it was asked for is the limit itself.
 OFFERED_SHARE = 0.97
 OVERLOAD = 1.5
+# More than a search by a thousandth needs.
+RATES_MOST = 40
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,9 @@ class Found:
     """The answer of one search, in datagrams a second and nanoseconds of CPU a datagram."""
 
     rate: float
-    generator_limited: bool
+    generator_limited: bool # the generator could offer no more
+    server_loaded: bool     # the server's own threads were busy: what limited the generator was not an XDP relay beside it
+    loss: float             # in the trial at that rate from which the costs are
     task_ns: float          # of the server's threads, at the largest rate
     receive_ns: float       # of its receive path, an XDP program included, where that is a thread of its own
     cpu_ns: float           # all that the relay costs the machine, at the largest rate
@@ -66,27 +70,41 @@ def largest_rate(bench: Bench, cell: Cell, seconds: float, precision: float) -> 
     flooded = bench.drive(cell, 0 if cell.link == "frames" else CEILING, seconds)
     if flooded.trial.loss < LOSS_LIMIT and cell.link == "frames":
         return _limited(bench, cell, flooded, seconds)
-    low, low_measured, high, limited = 0.0, None, CEILING, False
-    rate = max(flooded.trial.delivered_rate, FLOOR)
-    while low == 0.0 or (high / low > 1 + precision and not limited):
+    rate, limited, held = _narrowed(bench, cell, max(flooded.trial.delivered_rate, FLOOR), seconds, precision)
+    over = bench.drive(cell, rate * OVERLOAD, seconds * 2)
+    best = bench.drive(cell, rate, seconds * 2)
+    if best.trial.loss >= LOSS_LIMIT:
+        # Longer than the trials that held, so a little too much: one step down, and what is lost then is noted.
+        best = bench.drive(cell, rate / (1 + precision), seconds * 2)
+    return _found(bench, cell, best.trial.offered_rate, limited, best, over, [held, over, best], seconds)
+
+
+def _narrowed(bench: Bench, cell: Cell, rate: float, seconds: float, precision: float) -> tuple[float, bool, Measured]:
+    """The largest rate that held, from a first guess; whether the generator was the limit; and its trial."""
+    low, high, limited, held = 0.0, CEILING, False, None
+    for _ in range(RATES_MOST):
         tried = _try(bench, cell, rate, seconds)
         if tried.held:
-            low, low_measured = tried.measured.trial.received / tried.measured.trial.seconds, tried.measured
-            limited = tried.limited
+            # Asked for, not delivered: two rates of which each delivers a little less would never meet.
+            low, limited, held = rate, tried.limited, tried.measured
+            if limited:
+                return tried.measured.trial.offered_rate, True, held
         else:
             high = rate
             if high < FLOOR:
                 raise RuntimeError(f"{bench.server.name}, {cell.name}: loses at every rate: {tried.measured}")
+        if low and high / low <= 1 + precision:
+            break
         rate = _next(low, high)
-    over = bench.drive(cell, low * OVERLOAD, seconds * 2)
-    best = bench.drive(cell, low, seconds * 2)
-    return _found(bench, cell, low, limited, best, over, [low_measured, over, best], seconds)
+    if held is None:
+        raise RuntimeError(f"{bench.server.name}, {cell.name}: no rate held of {RATES_MOST}")
+    return low, limited, held
 
 
 def _found(bench: Bench, cell: Cell, rate: float, limited: bool, best: Measured, over: Measured,
            counted: list[Measured], seconds: float) -> Found:
     return Found(
-        rate=rate, generator_limited=limited, task_ns=best.task_ns_per_datagram,
+        rate=rate, generator_limited=limited, server_loaded=is_loaded(best.spent), loss=best.trial.loss, task_ns=best.task_ns_per_datagram,
         receive_ns=best.receive_ns_per_datagram, cpu_ns=best.cpu_ns_per_datagram,
         other_ns=best.other_ns_per_datagram, user_share=best.spent.user_share,
         overload_offered=over.trial.offered_rate, overload_delivered=over.trial.delivered_rate,
