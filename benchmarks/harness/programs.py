@@ -8,9 +8,9 @@ ROOT = BENCHMARKS.parent
 OUT = BENCHMARKS / "out"
 
 
-def pinned(cpu: int) -> tuple[str, ...]:
-    """A command's prefix: on one CPU, and before whatever else the machine is busy with."""
-    return ("nice", "-n", "-20", "taskset", "-c", str(cpu))
+def pinned(*cpus: int) -> tuple[str, ...]:
+    """A command's prefix: on these CPUs, and before whatever else the machine is busy with."""
+    return ("nice", "-n", "-20", "taskset", "-c", ",".join(map(str, cpus)))
 
 
 def build() -> None:

@@ -34,6 +34,7 @@ class Server:
     echoes: bool = False        # sends back what it gets and knows no sessions
     drops: bool = False         # counts what arrives there: nothing comes back
     relays: bool = True         # a TURN server, with start, memory and setups to measure
+    takes_all_cpus: bool = False    # but the generator's
 
     @property
     def available(self) -> bool:
@@ -67,7 +68,7 @@ def coturn(relay: str = topology.SERVER_ADDRESS, threads: int = 1) -> Server:
         "--allow-loopback-peers", "--log-file", "/dev/null", "--no-stdout-log",
         "--db", str(OUT / "no-database"), "--pidfile", str(OUT / f"coturn-{os.getpid()}.pid"),
     )
-    return Server(f"coturn-{threads}", command, version_of(binary))
+    return Server(f"coturn-{threads}", command, version_of(binary), takes_all_cpus=threads > 1)
 
 
 def reference(relay: str = topology.SERVER_ADDRESS, *options: str) -> Server:
