@@ -21,7 +21,7 @@ class Trial:
     sent: int
     received: int           # in the end, some seconds later perhaps: what CPU is divided by
     received_in_time: int   # when sending ended
-    received_with_grace: int    # 10 ms later: what counts as relayed
+    received_with_grace: int    # 20 ms later: what counts as relayed
     corrupted: int
     misdelivered: int
     reordered: int

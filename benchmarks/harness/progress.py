@@ -9,6 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+# Of the header: by what else a figure is made. Rounds are figures of their own.
+SETTINGS = ("measuring", "seconds", "precision", "sessions", "segmentation", "quick")
+ROUNDS = ("rounds", "base_rounds", "plane_rounds", "given_rounds")
+
+
 @dataclass(frozen=True)
 class Step:
     """One measurement; its key says which, its figure is JSON.
@@ -42,16 +47,16 @@ class Records:
         return records
 
     def resume(self) -> None:
-        """Takes over what an earlier run left; refuses figures of another machine or program."""
+        """Takes over what an earlier run left; refuses figures of another machine or program, or by other settings."""
         if not self.path.exists():
             return
         before = json.loads(self.path.read_text())
-        for field in ("machine", "versions"):
-            if before["header"][field] != self.header[field]:
+        for field in ("machine", "versions", *SETTINGS):
+            if before["header"].get(field) != self.header[field]:
                 sys.exit(f"benchmarks/run: {self.path} is of another {field}; measure anew without --resume, or give"
-                         f" another --out.\n  there: {before['header'][field]}\n  here:  {self.header[field]}")
+                         f" another --out.\n  there: {before['header'].get(field)}\n  here:  {self.header[field]}")
         self.figures = before["figures"]
-        self.header = before["header"]
+        self.header = {**before["header"], **{field: self.header[field] for field in ROUNDS}}
 
     def save(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

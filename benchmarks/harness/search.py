@@ -13,6 +13,8 @@ CEILING = 3_000_000.0
 # A generator that offers less than this share of what it was asked for is the limit itself.
 OFFERED_SHARE = 0.97
 OVERLOAD = 1.5
+# Of the precision, by which the rate is lowered from trial to trial.
+BEST_SHARES = (0, 0, 1, 2)
 # More than a search by a thousandth needs.
 RATES_MOST = 40
 
@@ -72,10 +74,12 @@ def largest_rate(bench: Bench, cell: Cell, seconds: float, precision: float) -> 
         return _limited(bench, cell, flooded, seconds)
     rate, limited, held = _narrowed(bench, cell, max(flooded.trial.delivered_rate, FLOOR), seconds, precision)
     over = bench.drive(cell, rate * OVERLOAD, seconds * 2)
-    best = bench.drive(cell, rate, seconds * 2)
-    if best.trial.loss >= LOSS_LIMIT:
-        # Longer than the trials that held, so a little too much: one step down, and what is lost then is noted.
-        best = bench.drive(cell, rate / (1 + precision), seconds * 2)
+    # Twice as long as the trials that held, so what a pause lost or a little too much shows: steps down, and what the last
+    # of them loses is noted.
+    for share in BEST_SHARES:
+        best = bench.drive(cell, rate * (1 - share * precision), seconds * 2)
+        if best.trial.loss < LOSS_LIMIT:
+            break
     return _found(bench, cell, best.trial.offered_rate, limited, best, over, [held, over, best], seconds)
 
 

@@ -1,6 +1,5 @@
 """The servers that can be measured: how each is started so that all do the same work with the same means."""
 
-import hashlib
 import os
 import resource
 import shutil
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from . import accounting, topology
+from . import accounting, programs, topology
 from .cells import DIRECTIONS
 from .programs import OUT, ROOT
 
@@ -53,9 +52,14 @@ def version_of(binary: str) -> str:
 @cache
 def build_of(binary: str) -> str:
     """Version and build: two builds of one version are not the same server."""
-    if not Path(binary).exists():
+    if not Path(binary).is_file():
         return ""
-    return f"{version_of(binary)}, SHA-256 {hashlib.sha256(Path(binary).read_bytes()).hexdigest()[:12]}"
+    return f"{version_of(binary)}, SHA-256 {programs.digest(Path(binary))}"
+
+
+def made_here(*names: str) -> str:
+    """The version of what is built from this folder."""
+    return f"of this repository, SHA-256 {programs.digest(*(OUT / name for name in names))}"
 
 
 def coturn(relay: str = topology.SERVER_ADDRESS, threads: int = 1) -> Server:
@@ -68,7 +72,7 @@ def coturn(relay: str = topology.SERVER_ADDRESS, threads: int = 1) -> Server:
         "--allow-loopback-peers", "--log-file", "/dev/null", "--no-stdout-log",
         "--db", str(OUT / "no-database"), "--pidfile", str(OUT / f"coturn-{os.getpid()}.pid"),
     )
-    return Server(f"coturn-{threads}", command, version_of(binary), takes_all_cpus=threads > 1)
+    return Server(f"coturn-{threads}", command, build_of(shutil.which(binary) or ""), takes_all_cpus=threads > 1)
 
 
 def reference(relay: str = topology.SERVER_ADDRESS, *options: str) -> Server:
@@ -76,12 +80,12 @@ def reference(relay: str = topology.SERVER_ADDRESS, *options: str) -> Server:
         str(OUT / "reference"), "--listen", f"{topology.SERVER_ADDRESS}:{PORT}", "--relay", relay,
         "--ports", "{}-{}".format(*RELAY_PORTS), "--buffer", str(BUFFER_BYTES), *options,
     )
-    return Server("-".join(["reference", *(o.removeprefix("--") for o in options)]), command, "of this repository")
+    return Server("-".join(["reference", *(o.removeprefix("--") for o in options)]), command, made_here("reference"))
 
 
 def swap(relay: str = topology.SERVER_ADDRESS, program: str = "swap_transmit") -> Server:
     command = (str(OUT / "reference-xdp"), str(OUT / "swap.bpf.o"), program, "relay0")
-    return Server(f"reference-xdp-{program}", command, "of this repository", ("frames",), ("up",), nics=1, echoes=True,
+    return Server(f"reference-xdp-{program}", command, made_here("reference-xdp", "swap.bpf.o"), ("frames",), ("up",), nics=1, echoes=True,
                   drops=program == "drop", relays=False)
 
 
