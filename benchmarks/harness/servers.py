@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shlex
 import shutil
 import subprocess
 import time
@@ -34,6 +35,7 @@ class Server:
     drops: bool = False         # counts what arrives there: nothing comes back
     relays: bool = True         # a TURN server, with start, memory and setups to measure
     takes_all_cpus: bool = False    # but the generator's
+    checks_options: bool = False    # its command has `check` beside `run`
 
     @property
     def available(self) -> bool:
@@ -101,11 +103,25 @@ def relayd(relay: str = topology.SERVER_ADDRESS, *options: str, plane: str = "so
         "--log-level", "error", *options,
     )
     return Server(name or f"relayd-{plane}", command, build_of(binary),
-                  ("frames",) if plane == "xdp" else ("frames", "whole"))
+                  ("frames",) if plane == "xdp" else ("frames", "whole"), checks_options=True)
 
 
 def relayd_xdp(relay: str, slow_path: str, name: str) -> Server:
     return relayd(relay, "--xdp-routes", str(ROUTES), "--xdp-slow-path", slow_path, plane="xdp", name=name)
+
+
+def named(name: str, text: str):
+    """A function that makes any TURN server from its command line, in which words in braces stand for what it is told."""
+    def made(relay: str = topology.SERVER_ADDRESS) -> Server:
+        told = {"address": topology.SERVER_ADDRESS, "port": str(PORT), "relay": relay, "user": USER, "password": PASSWORD,
+                "realm": REALM, "first-port": str(RELAY_PORTS[0]), "last-port": str(RELAY_PORTS[1])}
+        words = shlex.split(text)
+        for word, value in told.items():
+            words = [one.replace("{" + word + "}", value) for one in words]
+        digest = programs.digest(Path(shutil.which(words[0]) or ""))
+        # Where it is not told of a second address, it is measured on one interface only.
+        return Server(name, tuple(words), f"SHA-256 {digest}, `{text}`", nics=2 if "{relay}" in text else 1)
+    return made
 
 
 # Functions from the relay's address towards peers to a Server.
@@ -132,7 +148,7 @@ def refusal(server: Server) -> str:
     """Why a server cannot be measured here; empty when it can."""
     if not server.available:
         return f"{server.command[0]} is not there"
-    if server.command[1:2] == ("run",):
+    if server.checks_options:
         # relayd's own check names an option that this version lacks.
         done = subprocess.run([server.command[0], "check", *server.command[2:]], capture_output=True, text=True,
                               timeout=10)

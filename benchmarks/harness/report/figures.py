@@ -1,5 +1,7 @@
 """The figures of a run, found by what they are of; medians over rounds, ratios within them."""
 
+import shlex
+
 from ..bench import median
 from ..progress import Records
 from ..settings import Defaults
@@ -28,6 +30,7 @@ class Figures:
         rounds = rounds or h.get("given_rounds", 0)
         return [*(["--quick"] if h["quick"] else []),
                 *([f"--rounds {rounds}"] if rounds > (1 if h["quick"] else 0) else []),
+                *(f"--command {shlex.quote(f'{name}={command}')}" for name, command in h.get("commands", {}).items()),
                 *([f"--seconds {h['seconds']:g}"] if h["seconds"] != usual.seconds else []),
                 *([f"--precision {h['precision']:g}"] if h["precision"] != usual.precision else []),
                 *([f"--sessions {h['sessions']}"] if h["sessions"] != usual.sessions else []),
