@@ -71,9 +71,14 @@ def _plane_rounds(given) -> Callable[[Cell, str], int]:
     return lambda cell, name: given.plane_rounds if name in PLANES_COMPARED else given.rounds
 
 
+def _cell_seconds(cell: Cell, server, given) -> float:
+    """About: a search where the server has a limit of its own; with thousands of sessions queues take time to drain."""
+    trials = 7 if server.links == ("frames",) else 16
+    return trials * given.seconds + 2 + (6 if cell.sessions >= 1000 else 0)
+
+
 def _cells(subjects: dict, cells: list[Cell], given, rounds: Callable[[Cell, str], int]) -> list[Step]:
     steps = []
-    seconds = 16 * given.seconds + 2
     if not subjects:
         return steps
     for turn in range(max(given.rounds, given.base_rounds, given.plane_rounds)):
@@ -88,7 +93,8 @@ def _cells(subjects: dict, cells: list[Cell], given, rounds: Callable[[Cell, str
                 few = FEW_CELLS.get(name) if given.usual else None
                 if cell == BASE or (server.relays and (few is None or cell in few)):
                     steps.append(Step(("cell", cell.name, name, str(turn)),
-                                      lambda s=server_of, c=cell: measure_cell(s, c, given), seconds))
+                                      lambda s=server_of, c=cell: measure_cell(s, c, given),
+                                      _cell_seconds(cell, server, given)))
     return steps
 
 
@@ -120,11 +126,11 @@ def steps(subjects: dict, given) -> list[Step]:
     made = {
         "check": [Step(("check",), check.check, 3)],
         "chain": [Step(("chain", name, str(turn)), lambda s=of: chain.chain(s, given.seconds).as_json(),
-                       given.seconds + 2)
+                       given.seconds + 1)
                   for turn in range(3)
                   for name, of in subjects.items() if name in CHAIN_SERVERS],
-        "start": [Step(("start",), lambda: measure_starts(relays, given), len(relays) * (2 if given.quick else 8))],
-        "means": [Step(("means", name), lambda s=of: measure_means(s, given), 4 + given.sessions / 2000)
+        "start": [Step(("start",), lambda: measure_starts(relays, given), len(relays) * (0.5 if given.quick else 2))],
+        "means": [Step(("means", name), lambda s=of: measure_means(s, given), 2 + given.sessions / 5000)
                   for name, of in relays.items()],
         "cells": _cells(subjects, given.cells, given, _cell_rounds(given)),
         # A quick run has no time for them.
