@@ -36,10 +36,18 @@ def head(f: Figures) -> str:
     command = "make bench BENCH_ARGS=--quick" if h["quick"] else "make bench"
     return (f"# Results\n\n{length}{h['date']}, revision {h['revision']}, by `{command}`. "
             f"{machine['cpus']} x {machine['cpu']}, {machine['memory_bytes'] / 2**30:.0f} GB, Linux {machine['kernel']}, "
-            f"{machine['system']}, {machine['compiler']}. {h['rounds']} interleaved round{'s' if h['rounds'] > 1 else ''} (of {BASE.name} {h['base_rounds']}), "
+            f"{machine['system']}, {machine['compiler']}. {_rounds(h)}, "
             f"trials of {h['seconds']:g} s, rates to {h['precision']:.0%}. Load of the machine at the start: "
             f"{h['load_average']:.1f}.\n\nAbsolute figures of a virtual machine drift by a fifth and more; ratios within a "
             f"round hold better. A cell is DIRECTION/PAYLOAD/BURST/SESSIONS.\n\n{versions}\n")
+
+
+def _rounds(h: dict) -> str:
+    text = f"{h['rounds']} interleaved round{'s' if h['rounds'] > 1 else ''}"
+    if h["base_rounds"] > h["rounds"]:
+        text += (f" ({h['base_rounds']} of {BASE.name}, and {h.get('plane_rounds', 1)} of relayd's userspace planes in the cells of "
+                 "the part planes)")
+    return text
 
 
 def method(f: Figures) -> str:
