@@ -33,7 +33,8 @@ def spent(seconds: float, busy: float) -> accounting.Spent:
 
 
 class SimulatedBench:
-    """A server that relays `limit` datagrams a second, and a generator that sends `share` of what it is asked for."""
+    """A server that relays `limit` datagrams a second out of buffers without a bottom, so that all arrives in the end, and
+    a generator that sends `share` of what it is asked for."""
 
     DRIVES_MOST = 200
 
@@ -47,10 +48,10 @@ class SimulatedBench:
         assert self.drives < self.DRIVES_MOST, "the search does not end"
         offered = int(min(rate * self.share or self.most, self.most) * seconds)
         lost = 0.01 if self.disturbed() else 0
-        received = int(min(offered, self.limit * (seconds + GRACE_SECONDS)) * (1 - lost))
-        in_time = min(received, int(self.limit * seconds))
-        trial = Trial(seconds, offered, offered, received, in_time, received, 0, 0, 0, 0, 0, 0,
-                      latency_us={"count": received, "p50": 10.0, "p99": 20.0, "p999": 30.0, "max": 40.0} if stamps else {})
+        with_grace = int(min(offered, self.limit * (seconds + GRACE_SECONDS)) * (1 - lost))
+        in_time = min(with_grace, int(self.limit * seconds))
+        trial = Trial(seconds, offered, offered, offered, in_time, with_grace, 0, 0, 0, 0, 0, 0,
+                      latency_us={"count": offered, "p50": 10.0, "p99": 20.0, "p999": 30.0, "max": 40.0} if stamps else {})
         return Measured(trial, spent(seconds, self.busy))
 
     def make_urgent(self) -> None:
