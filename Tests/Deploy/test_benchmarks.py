@@ -185,6 +185,18 @@ def test_threads_that_end_are_left_out():
         alive.kill()
 
 
+def test_what_goes_through_threads_is_done_over_when_one_ends():
+    tries = iter([ProcessLookupError, FileNotFoundError, None])
+
+    @accounting.again_when_tasks_end
+    def act() -> int:
+        error = next(tries)
+        if error:
+            raise error
+        return 7
+    assert act() == 7
+
+
 # The page
 
 

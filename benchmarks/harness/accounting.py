@@ -4,8 +4,10 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 
+ATTEMPTS = 9
 STEAL_COLUMN = 7            # of a line of /proc/stat
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
@@ -36,6 +38,19 @@ def of_tasks(pid: int, act: Callable[[int], object]) -> list:
         except (FileNotFoundError, ProcessLookupError):
             continue
     return made
+
+
+def again_when_tasks_end(act: Callable) -> Callable:
+    """Does over what goes through a process's threads, a few times, when one of them ends meanwhile."""
+    @wraps(act)
+    def persistent(*arguments):
+        for _ in range(ATTEMPTS):
+            try:
+                return act(*arguments)
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+        return act(*arguments)
+    return persistent
 
 
 def run_time_ns(pid: int) -> int:

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from . import accounting, servers, topology
 from .cells import Cell
@@ -89,10 +90,11 @@ class Bench:
     def prepare(self, cell: Cell) -> None:
         self.generator.prepare(self.server, cell)
 
+    @accounting.again_when_tasks_end
     def make_urgent(self) -> None:
         """From now on the server runs before everything else on its CPU: else its delay is that of its neighbours."""
-        urgent = os.sched_param(topology.RECEIVE_PRIORITY)
-        accounting.of_tasks(self.running.pid, lambda task: os.sched_setscheduler(task, os.SCHED_RR, urgent))
+        for task in Path(f"/proc/{self.running.pid}/task").iterdir():
+            os.sched_setscheduler(int(task.name), os.SCHED_RR, os.sched_param(topology.RECEIVE_PRIORITY))
 
     def drive(self, cell: Cell, rate: float, seconds: float, stamps: bool = False) -> Measured:
         """One trial; again, a few times, while others take the CPU."""

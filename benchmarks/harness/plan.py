@@ -77,7 +77,7 @@ def _cell_seconds(cell: Cell, server, given) -> float:
     return trials * given.seconds + 2 + (6 if cell.sessions >= 1000 else 0)
 
 
-def _cells(subjects: dict, cells: list[Cell], given, rounds: Callable[[Cell, str], int]) -> list[Step]:
+def _cells(rounds: Callable[[Cell, str], int], subjects: dict, cells: list[Cell], given) -> list[Step]:
     steps = []
     if not subjects:
         return steps
@@ -98,6 +98,15 @@ def _cells(subjects: dict, cells: list[Cell], given, rounds: Callable[[Cell, str
     return steps
 
 
+def _stages(subjects: dict, given) -> list[Step]:
+    """The base cell, and for the userspace planes the one in which many relay sockets receive."""
+    wanted = [(BASE, name) for name in subjects]
+    wanted += [] if given.quick else [(MANY_SOCKETS, name) for name in PLANES_COMPARED if name in subjects]
+    return [Step(("stages", cell.name, name),
+                 lambda s=subjects[name], c=cell: stages.stages(s, c, given.seconds).as_json(), 11.5)
+            for cell, name in wanted]
+
+
 def _growth(subjects: dict, given) -> list[Step]:
     steps = []
     for direction in ("up",) if given.quick else ("up", "down"):
@@ -107,15 +116,6 @@ def _growth(subjects: dict, given) -> list[Step]:
                     steps += [Step(("growth", name, direction, load, str(n)), lambda s=server_of, d=direction, r=rate,
                                    n=n: measure_growth(s, d, r, n, given), 14) for n in GROWTH_SESSIONS]
     return steps
-
-
-def _stages(subjects: dict, given) -> list[Step]:
-    """The base cell, and for the userspace planes the one in which many relay sockets receive."""
-    wanted = [(BASE, name) for name in subjects]
-    wanted += [] if given.quick else [(MANY_SOCKETS, name) for name in PLANES_COMPARED if name in subjects]
-    return [Step(("stages", cell.name, name),
-                 lambda s=subjects[name], c=cell: stages.stages(s, c, given.seconds).as_json(), 11.5)
-            for cell, name in wanted]
 
 
 def steps(subjects: dict, given) -> list[Step]:
@@ -132,11 +132,12 @@ def steps(subjects: dict, given) -> list[Step]:
         "start": [Step(("start",), lambda: measure_starts(relays, given), len(relays) * (0.5 if given.quick else 2))],
         "means": [Step(("means", name), lambda s=of: measure_means(s, given), 2 + given.sessions / 5000)
                   for name, of in relays.items()],
-        "cells": _cells(subjects, given.cells, given, _cell_rounds(given)),
+        "cells": _cells(_cell_rounds(given), subjects, given.cells, given),
         # A quick run has no time for them.
         "planes": [] if given.quick else _cells(
+            _plane_rounds(given),
             {name: of for name, of in relays.items() if name in PLANE_SERVERS},
-            [cell for cell in PLANES if cell not in given.cells], given, _plane_rounds(given)),
+            [cell for cell in PLANES if cell not in given.cells], given),
         "calls": [Step(("calls", shape.name, name), lambda s=of, shape=shape: measure_calls(s, shape, given), 20)
                   for shape in given.shapes for name, of in ends.items()],
         "stages": _stages(ends, given),

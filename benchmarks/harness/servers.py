@@ -91,6 +91,20 @@ def swap(relay: str = topology.SERVER_ADDRESS, program: str = "swap_transmit") -
                   drops=program == "drop", relays=False)
 
 
+def named(name: str, text: str):
+    """A function that makes any TURN server from its command line, in which words in braces stand for what it is told."""
+    def made(relay: str = topology.SERVER_ADDRESS) -> Server:
+        told = {"address": topology.SERVER_ADDRESS, "port": str(PORT), "relay": relay, "user": USER, "password": PASSWORD,
+                "realm": REALM, "first-port": str(RELAY_PORTS[0]), "last-port": str(RELAY_PORTS[1])}
+        words = shlex.split(text)
+        for word, value in told.items():
+            words = [one.replace("{" + word + "}", value) for one in words]
+        digest = programs.digest(Path(shutil.which(words[0]) or ""))
+        # Where it is not told of a second address, it is measured on one interface only.
+        return Server(name, tuple(words), f"SHA-256 {digest}, `{text}`", nics=2 if "{relay}" in text else 1)
+    return made
+
+
 def relayd(relay: str = topology.SERVER_ADDRESS, *options: str, plane: str = "socket", workers: int = 1,
            variable: str = "RELAYD_BINARY", name: str = "") -> Server:
     binary = os.environ.get(variable, str(ROOT / ".build/release/relayd"))
@@ -108,20 +122,6 @@ def relayd(relay: str = topology.SERVER_ADDRESS, *options: str, plane: str = "so
 
 def relayd_xdp(relay: str, slow_path: str, name: str) -> Server:
     return relayd(relay, "--xdp-routes", str(ROUTES), "--xdp-slow-path", slow_path, plane="xdp", name=name)
-
-
-def named(name: str, text: str):
-    """A function that makes any TURN server from its command line, in which words in braces stand for what it is told."""
-    def made(relay: str = topology.SERVER_ADDRESS) -> Server:
-        told = {"address": topology.SERVER_ADDRESS, "port": str(PORT), "relay": relay, "user": USER, "password": PASSWORD,
-                "realm": REALM, "first-port": str(RELAY_PORTS[0]), "last-port": str(RELAY_PORTS[1])}
-        words = shlex.split(text)
-        for word, value in told.items():
-            words = [one.replace("{" + word + "}", value) for one in words]
-        digest = programs.digest(Path(shutil.which(words[0]) or ""))
-        # Where it is not told of a second address, it is measured on one interface only.
-        return Server(name, tuple(words), f"SHA-256 {digest}, `{text}`", nics=2 if "{relay}" in text else 1)
-    return made
 
 
 # Functions from the relay's address towards peers to a Server.
