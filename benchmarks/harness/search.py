@@ -85,14 +85,14 @@ def largest_rate(bench: Bench, cell: Cell, seconds: float, precision: float) -> 
 
 def _narrowed(bench: Bench, cell: Cell, rate: float, seconds: float, precision: float) -> tuple[float, bool, Measured]:
     """The largest rate that held, from a first guess; whether the generator was the limit; and its trial."""
-    low, high, limited, held = 0.0, CEILING, False, None
+    low, high, held = 0.0, CEILING, None
     for _ in range(RATES_MOST):
         tried = _try(bench, cell, rate, seconds)
         if tried.held:
+            if tried.limited:
+                return tried.measured.trial.offered_rate, True, tried.measured
             # Asked for, not delivered: two rates of which each delivers a little less would never meet.
-            low, limited, held = rate, tried.limited, tried.measured
-            if limited:
-                return tried.measured.trial.offered_rate, True, held
+            low, held = rate, tried.measured
         else:
             high = rate
             if high < FLOOR:
@@ -102,13 +102,14 @@ def _narrowed(bench: Bench, cell: Cell, rate: float, seconds: float, precision: 
         rate = _next(low, high)
     if held is None:
         raise RuntimeError(f"{bench.server.name}, {cell.name}: no rate held of {RATES_MOST}")
-    return low, limited, held
+    return low, False, held
 
 
 def _found(bench: Bench, cell: Cell, rate: float, limited: bool, best: Measured, over: Measured,
            counted: list[Measured], seconds: float) -> Found:
     return Found(
-        rate=rate, generator_limited=limited, server_loaded=is_loaded(best.spent), loss=best.trial.loss, task_ns=best.task_ns_per_datagram,
+        rate=rate, generator_limited=limited, server_loaded=is_loaded(best.spent), loss=best.trial.loss,
+        task_ns=best.task_ns_per_datagram,
         receive_ns=best.receive_ns_per_datagram, cpu_ns=best.cpu_ns_per_datagram,
         other_ns=best.other_ns_per_datagram, user_share=best.spent.user_share,
         overload_offered=over.trial.offered_rate, overload_delivered=over.trial.delivered_rate,
