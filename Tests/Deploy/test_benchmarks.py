@@ -106,6 +106,25 @@ def test_who_takes_everything_is_limited_by_the_generator(busy, loaded):
     assert rate.rate == pytest.approx(1.5e6, rel=0.01)
 
 
+def test_one_pause_of_the_generator_ends_no_search():
+    bench = SimulatedBench(200_000)
+    whole = bench.drive
+
+    def pausing(cell, rate, seconds, stamps=False):
+        # One rate is tried three times.
+        bench.share = 0.8 if 5 <= bench.drives < 8 else 1.0
+        return whole(cell, rate, seconds, stamps)
+    bench.drive = pausing
+    rate = found(bench)
+    assert not rate.generator_limited and rate.rate > 190_000
+
+
+def test_buffers_that_last_for_a_flood_make_no_limit_of_the_generator():
+    # A short flood fits into the grace, one of twice the length does not.
+    rate = found(SimulatedBench(1e6, most=1.02e6))
+    assert rate.rate <= 1e6 * 1.04 and rate.loss < search.LOSS_LIMIT
+
+
 class SimulatedCalls(SimulatedBench):
     """Carries so many calls; what is too much is lost, so its percentile is none."""
 
