@@ -27,7 +27,8 @@ CLIENT_PACKAGES := coturn
 TEST_PACKAGES   := $(CLIENT_PACKAGES) chromium ethtool iproute2 openssl python3 python3-venv tcpdump util-linux
 # What makes the Debian package, and what reads everything under deploy/.
 DEB_PACKAGES    := binutils chrpath dpkg-dev git
-DEPLOY_PACKAGES := $(DEB_PACKAGES) groff-base lintian mandoc python3 python3-venv systemd
+DEPLOY_PACKAGES := $(DEB_PACKAGES) clang gcc groff-base libbpf-dev libc6-dev libssl-dev lintian make mandoc python3 \
+                   python3-venv systemd
 BENCH_PACKAGES  := $(CLIENT_PACKAGES) clang ethtool gcc iproute2 libbpf-dev libc6-dev libssl-dev linux-perf make procps \
                    python3
 
@@ -66,7 +67,7 @@ integration-tests: release $(VENV)/.complete ## run real clients against the rel
 	@mkdir -p $(RESULTS)
 	PYTEST_ARGS="$(PYTEST_ARGS)" scripts/integration $(VENV)/bin/python $(RELAYD) $(RESULTS)/$(REPORT).xml
 
-deploy-tests: release $(VENV)/.complete ## hold deploy/ and docs/ against the tools that read them, and the program
+deploy-tests: release $(VENV)/.complete ## hold deploy/ and docs/ against the tools that read them, and the program; test the benchmark harness
 	@scripts/install-missing $(DEPLOY_PACKAGES)
 	@mkdir -p $(RESULTS)
 	RELAYD_BINARY=$(abspath $(RELAYD)) $(VENV)/bin/python -B -m pytest -p no:cacheprovider --tb=short -ra --junit-xml=$(RESULTS)/deploy.xml \
@@ -89,7 +90,7 @@ check: toolchain ## lint, build with warnings as errors, look for untidy code
 format: toolchain ## format all Swift files in place
 	$(SWIFT) format --in-place --parallel --recursive Sources Tests Package.swift
 
-bench: release ## measure what a relayed packet costs, beside other relays (as root, half an hour)
+bench: release ## measure what a relayed packet costs, beside other relays (as root, 45 minutes)
 	@scripts/install-missing $(BENCH_PACKAGES)
 	@if [ "$$(id -u)" -eq 0 ]; then benchmarks/run $(BENCH_ARGS); else sudo benchmarks/run $(BENCH_ARGS); fi
 

@@ -192,7 +192,7 @@ static __always_inline int compare(
 
 static __always_inline int judge(
     const struct frames_settings *s, const struct iphdr *ip, const struct udphdr *udp, const struct frames_head *head,
-    void *end, __u32 direction, __be16 channel)
+    void *end, __u32 direction, __be16 channel, __be16 channel_bytes)
 {
     __u32 which = direction;
     struct frames_tally *tally = bpf_map_lookup_elem(&tally_map, &which);
@@ -208,7 +208,8 @@ static __always_inline int judge(
     }
     __u32 index = head->session * 2 + direction, around = channel ? FRAMES_CHANNEL_BYTES : 0;
     struct frames_expectation *expected = bpf_map_lookup_elem(&expectation_map, &index);
-    if (!expected || bpf_ntohs(udp->len) != sizeof *udp + around + s->payload) {
+    if (!expected || bpf_ntohs(udp->len) != sizeof *udp + around + s->payload ||
+        (channel && bpf_ntohs(channel_bytes) != s->payload)) {
         tally->corrupted++;
         return XDP_DROP;
     }
@@ -248,12 +249,12 @@ int sink(struct xdp_md *ctx)
         ip->protocol != IPPROTO_UDP)
         return XDP_PASS;
     if (udp->dest == bpf_htons(FRAMES_PEER_PORT))
-        return judge(s, ip, udp, (void *)(udp + 1), end, 0, 0);
+        return judge(s, ip, udp, (void *)(udp + 1), end, 0, 0, 0);
     __be16 *channel = (void *)(udp + 1);
     if (udp->dest != bpf_htons(FRAMES_CLIENT_PORT) || (void *)(channel + 2) > end ||
         (channel[0] & bpf_htons(0xC000)) != bpf_htons(0x4000))
         return XDP_PASS;
-    return judge(s, ip, udp, (void *)(channel + 2), end, s->client_direction & 1, channel[0]);
+    return judge(s, ip, udp, (void *)(channel + 2), end, s->client_direction & 1, channel[0], channel[1]);
 }
 
 char license_text[] SEC("license") = "GPL";

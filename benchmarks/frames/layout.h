@@ -14,7 +14,7 @@ enum {
     FRAMES_UDP_OFFSET = 14 + 20,
     FRAMES_HEADERS_BYTES = FRAMES_UDP_OFFSET + 8,   // before the payload of plain UDP
     FRAMES_SAMPLE_MASK = 15,                        // one datagram of sixteen is compared to its last byte
-    // The histogram: exact below 32 ns, then 32 buckets an octave, which is 3 %; up to 2^36 ns.
+    // The histogram: exact below 64 ns, then 32 buckets an octave, which is 3 %; up to 2^36 ns.
     FRAMES_OCTAVE_BITS = 5,
     FRAMES_BUCKETS = (36 - FRAMES_OCTAVE_BITS + 1) << FRAMES_OCTAVE_BITS,
 };

@@ -46,7 +46,8 @@ int swap_redirect(struct xdp_md *ctx) { return swap(ctx) ? bpf_redirect(ctx->ing
 SEC("xdp")
 int drop(struct xdp_md *ctx) { return swap(ctx) ? XDP_DROP : XDP_PASS; }
 
-// Relays that do wrong, by which the generator's checks are checked: one byte of the payload, and another destination.
+// Relays that do wrong, by which the generator's checks are checked: one byte of the payload, another destination, and a
+// wrong length of the channel data under a right checksum.
 SEC("xdp")
 int swap_corrupt(struct xdp_md *ctx)
 {
@@ -68,6 +69,24 @@ int swap_misdeliver(struct xdp_md *ctx)
     if ((void *)(ip + 1) > (void *)(long)ctx->data_end)
         return XDP_DROP;
     ip->daddr ^= bpf_htonl(2);
+    return XDP_TX;
+}
+
+SEC("xdp")
+int swap_misstate(struct xdp_md *ctx)
+{
+    if (!swap(ctx))
+        return XDP_PASS;
+    struct udphdr *udp = (void *)(long)ctx->data + sizeof(struct ethhdr) + sizeof(struct iphdr);
+    __be16 *channel = (void *)(udp + 1);
+    if ((void *)(channel + 2) > (void *)(long)ctx->data_end)
+        return XDP_DROP;
+    __be16 before = channel[1], after = bpf_htons(bpf_ntohs(before) - 4);
+    channel[1] = after;
+    // RFC 1624, equation 3.
+    __u32 sum = (__u16)~udp->check + (__u16)~before + after;
+    sum = (sum & 0xFFFF) + (sum >> 16);
+    udp->check = ~((sum & 0xFFFF) + (sum >> 16));
     return XDP_TX;
 }
 

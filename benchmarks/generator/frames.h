@@ -31,7 +31,9 @@ struct percentiles {
     double p50_us, p99_us, p999_us, max_us;
     uint64_t count;
 };
-struct percentiles histogram_read(const uint64_t *up, const uint64_t *down);
+// offered: of how many the percentiles are, when that is more than arrived; what is lost is later than all others, and a
+// percentile among those is -1.
+struct percentiles histogram_read(const uint64_t *up, const uint64_t *down, uint64_t offered);
 
 // prepare.c: what is written before a run.
 void prepare_sessions(struct generator *g, const struct frames_shape *shape);

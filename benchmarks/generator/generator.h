@@ -138,6 +138,10 @@ struct shape {
 };
 
 // sink.c: what arrived.
+// What arrives so long after the last send still counts as relayed in time: a server may have that much under way, but
+// no more, or a rate would hold because buffers are deep.
+enum { GRACE_US = 20000 };
+
 struct tally {
     uint64_t received, corrupted, misdelivered, reordered, stale, unexpected;
     uint64_t last_arrival;      // nanoseconds

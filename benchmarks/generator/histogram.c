@@ -19,14 +19,15 @@ static double percentile(const uint64_t *up, const uint64_t *down, uint64_t tota
         if (seen > 0 && seen >= share * total)
             return value_of(i) / 1e3;
     }
-    return 0;
+    return total > 0 ? -1 : 0;
 }
 
-struct percentiles histogram_read(const uint64_t *up, const uint64_t *down)
+struct percentiles histogram_read(const uint64_t *up, const uint64_t *down, uint64_t offered)
 {
-    uint64_t total = 0;
+    uint64_t count = 0;
     for (unsigned i = 0; i < FRAMES_BUCKETS; i++)
-        total += up[i] + down[i];
+        count += up[i] + down[i];
+    uint64_t total = offered > count ? offered : count;
     return (struct percentiles){percentile(up, down, total, 0.5), percentile(up, down, total, 0.99),
-                                percentile(up, down, total, 0.999), percentile(up, down, total, 1), total};
+                                percentile(up, down, total, 0.999), percentile(up, down, count, 1), count};
 }

@@ -1,6 +1,7 @@
 // Reads commands from standard input, one a line, and answers each with one line of JSON:
 //   allocate COUNT WINDOW                    authenticated Allocate and ChannelBind, until there are COUNT sessions
 //   release WINDOW                           Refresh with lifetime 0 for every session
+//   refresh                                  ChannelBind for every session, if the last one is two minutes ago
 //   run up|down|both SESSIONS PAYLOAD SPREAD BURST RATE SECONDS
 //                                            RATE datagrams a second of PAYLOAD to PAYLOAD + SPREAD - 1 bytes,
 //                                            BURST of them to one session at a time
@@ -19,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const uint64_t rebind_after_ns = 120 * 1000000000ull;   // permissions last 300 s
+static const uint64_t rebind_after_ns = 120 * 1000000000ull;   // permissions last 300 s, a run less than the rest
 enum { REBIND_WINDOW = 64 };
 
 static void print_control(const struct generator *g, const struct control_result *r)
@@ -42,6 +43,15 @@ static void do_release(struct generator *g, unsigned window)
     print_control(g, &r);
 }
 
+// Apart from the runs: what it costs the server belongs to no datagram.
+static void do_refresh(struct generator *g)
+{
+    uint64_t now = now_ns();
+    if (g->session_count > 0 && g->bound_at < now && now - g->bound_at > rebind_after_ns)
+        rebind_sessions(g, REBIND_WINDOW);
+    puts("{}");
+}
+
 static void do_run(struct generator *g, const char *direction, const struct shape *given)
 {
     struct shape shape = *given;
@@ -52,8 +62,6 @@ static void do_run(struct generator *g, const char *direction, const struct shap
         shape.burst == 0 || shape.burst > BURST_MAX || (shape.burst > 1 && shape.spread > 1))
         fail("run: a direction, at most the sessions allocated, %d to %d bytes, bursts of 1 to %d of one size",
              PAYLOAD_MIN, PAYLOAD_MAX, BURST_MAX);
-    if (now_ns() - g->bound_at > rebind_after_ns)
-        rebind_sessions(g, REBIND_WINDOW);
     run_traffic(g, &shape);
 }
 
@@ -86,8 +94,6 @@ static void do_frames(struct generator *g, const char *word, struct frames_shape
         (shape->way == WAY_PAIRS) != g->pairs || (g->pairs && shape->sessions % 2 != 0))
         fail("frames: a way, at most the sessions allocated (pairs by pairs), %zu to %zu bytes in fours, a burst",
              sizeof(struct frames_head), sizeof(struct frames_head) + 4 * FRAMES_NOISE_WORDS);
-    if (g->bound_at < now_ns() && now_ns() - g->bound_at > rebind_after_ns)
-        rebind_sessions(g, REBIND_WINDOW);
     run_frames(g, shape);
 }
 
@@ -137,6 +143,8 @@ int main(int argc, char **argv)
             do_allocate(&g, count, window);
         else if (sscanf(line, "release %u", &window) == 1)
             do_release(&g, window);
+        else if (strcmp(line, "refresh\n") == 0)
+            do_refresh(&g);
         else if (sscanf(line, "run %7s %u %zu %u %u %lf %lf", direction, &shape.sessions, &shape.payload,
                         &shape.spread, &shape.burst, &shape.rate, &shape.seconds) == 7)
             do_run(&g, direction, &shape);

@@ -67,23 +67,30 @@ class Bench:
         self.stack = ExitStack()
 
     def __enter__(self) -> "Bench":
-        prefix = ("ip", "netns", "exec", self.net.relay, *pinned(SERVER_CPU))
+        prefix = ("ip", "netns", "exec", self.net.relay, *pinned(*self.cpus))
         with ExitStack() as stack:
             self.running = stack.enter_context(servers.Running(self.server, prefix))
             self.generator = stack.enter_context(Generator(self.net))
             self.stack = stack.pop_all()
         return self
 
+    @property
+    def cpus(self) -> tuple[int, ...]:
+        """Where the server runs: one CPU, or all that the generator leaves, which of two is one as well."""
+        return tuple(range(SERVER_CPU, os.cpu_count() or 2)) if self.server.takes_all_cpus else (SERVER_CPU,)
+
     def __exit__(self, *exception) -> None:
         self.stack.__exit__(*exception)
 
     def sample(self) -> accounting.Sample:
         self.running.check()
-        return accounting.sample(self.running.pid, SERVER_CPU, self.net.receivers, self.generator.process.pid)
+        return accounting.sample(self.running.pid, self.cpus, topology.LOAD_CPU, self.net.receivers,
+                                 self.generator.process.pid)
 
     def prepare(self, cell: Cell) -> None:
         self.generator.prepare(self.server, cell)
 
+    @accounting.again_when_tasks_end
     def make_urgent(self) -> None:
         """From now on the server runs before everything else on its CPU: else its delay is that of its neighbours."""
         for task in Path(f"/proc/{self.running.pid}/task").iterdir():
@@ -95,6 +102,7 @@ class Bench:
 
     def attempt(self, run: Callable[[], Trial], what: str) -> Measured:
         for _ in range(ATTEMPTS):
+            self.generator.refresh()
             before = self.sample()
             trial = run()
             measured = Measured(trial, accounting.Spent.between(before, self.sample()))

@@ -58,7 +58,9 @@ def _try(bench: Bench, shape: CallShape, calls: int, seconds: float) -> _Trial:
             "both", calls, shape.payload, shape.burst, shape.period_us, seconds), shape.name)
         trial = measured.trial
         on_time = trial.offered >= ON_TIME * calls * shape.datagrams_a_second * seconds
-        held = trial.loss < LOSS_LIMIT and trial.latency_us["p99"] <= P99_LIMIT_US
+        # Of all that were offered: where the percentile falls among the lost there is none.
+        p99 = trial.latency_us["p99"]
+        held = trial.loss < LOSS_LIMIT and p99 is not None and p99 <= P99_LIMIT_US
         if on_time and held:
             break
     return _Trial(on_time and held, not on_time, measured)
@@ -69,7 +71,7 @@ def most_calls(bench: Bench, shape: CallShape, seconds: float) -> Calls:
     allocated = 0
     best, low, high, calls = None, 0, CALLS_MAX + 1, shape.first
     limited = True
-    while low == 0 or (high / low > PRECISION and low < CALLS_MAX):
+    while low == 0 or (high / low > PRECISION and high - low > 1 and low < CALLS_MAX):
         if calls > allocated:
             bench.generator.allocate(calls)
             bench.make_urgent()
@@ -91,4 +93,4 @@ def _next(low: int, high: int) -> int:
         return high // 2
     if high > CALLS_MAX:
         return min(low * 2, CALLS_MAX)
-    return max(low + 1, int((low * high) ** 0.5))
+    return min(max(low + 1, int((low * high) ** 0.5)), high - 1)

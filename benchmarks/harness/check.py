@@ -4,7 +4,7 @@ from . import servers, topology
 from .bench import Bench, Misbehaviour
 from .cells import BASE
 
-WRONG = {"swap_corrupt": "corrupted", "swap_misdeliver": "misdelivered"}
+WRONG = {"swap_corrupt": "corrupted", "swap_misdeliver": "misdelivered", "swap_misstate": "corrupted"}
 
 
 def check() -> dict:

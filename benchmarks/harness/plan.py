@@ -11,7 +11,11 @@ PARTS = ("check", "chain", "start", "means", "cells", "planes", "calls", "stages
 # What `make bench` does not take the time for.
 ONLY_ON_DEMAND = ("growth",)
 # Who is measured in the cells that tell the userspace planes apart.
-PLANE_SERVERS = ("coturn", "relayd", "relayd-io-uring")
+PLANES_COMPARED = ("relayd", "relayd-io-uring")
+PLANE_SERVERS = ("coturn", *PLANES_COMPARED)
+MANY_SOCKETS = Cell.parse("down/172/1/4000")
+# Beside the base cell: what more threads do shows in few cells. Whoever names servers or cells gets all of them.
+FEW_CELLS = {"coturn-cores": [Cell.parse(name) for name in ("up/172/1/1000", "up/1200/16/64")]}
 CHAIN_SERVERS = ("reference-xdp-drop", "reference-xdp", "reference-xdp-redirect", "relayd-xdp", "relayd-xdp-io-uring")
 GROWTH_SESSIONS = (10, 10_000)
 # With few sessions a full batch holds several datagrams of each: sizes that differ keep them apart, or GSO would make
@@ -26,8 +30,9 @@ def measure_cell(server_of: Callable, cell: Cell, given) -> dict:
         with Bench(net, server_of(net.relay_address)) as bench:
             bench.prepare(cell)
             found = search.largest_rate(bench, cell, given.seconds, given.precision)
-    if found.generator_limited and cell.link == "frames":
-        # The generator can only offer more than the relay takes where they do not share a CPU.
+    if found.generator_limited and not found.server_loaded and cell.link == "frames":
+        # The generator can only offer more than an XDP relay takes where they do not share a CPU. A server with threads
+        # of its own needs the other CPU itself.
         with topology.Topology(cell.link, cell.nics, receive_cpu=SERVER_CPU) as net:
             with Bench(net, server_of(net.relay_address)) as bench:
                 bench.prepare(cell)
@@ -56,23 +61,50 @@ def measure_growth(server_of: Callable, direction: str, rate: float, sessions: i
         return growth.cost(net, server_of(), cell, rate, 2.0 if given.quick else 10.0).as_json()
 
 
-def _cells(subjects: dict, cells: list[Cell], given) -> list[Step]:
+def _cell_rounds(given) -> Callable[[Cell, str], int]:
+    # Most is concluded from the base cell.
+    return lambda cell, name: given.base_rounds if cell == BASE else given.rounds
+
+
+def _plane_rounds(given) -> Callable[[Cell, str], int]:
+    # What is asked there is which of the two planes is better, by a few per cent.
+    return lambda cell, name: given.plane_rounds if name in PLANES_COMPARED else given.rounds
+
+
+def _cell_seconds(cell: Cell, server, given) -> float:
+    """About: a search where the server has a limit of its own; with thousands of sessions queues take time to drain."""
+    trials = 7 if server.links == ("frames",) else 16
+    return trials * given.seconds + 2 + (6 if cell.sessions >= 1000 else 0)
+
+
+def _cells(rounds: Callable[[Cell, str], int], subjects: dict, cells: list[Cell], given) -> list[Step]:
     steps = []
-    seconds = 16 * given.seconds + 2
-    for turn in range(max(given.rounds, given.base_rounds)):
+    if not subjects:
+        return steps
+    for turn in range(max(given.rounds, given.base_rounds, given.plane_rounds)):
         for cell in cells:
-            # Most is concluded from the base cell.
-            if turn >= (given.base_rounds if cell == BASE else given.rounds):
-                continue
             # The order turns from round to round: nobody is always first after a pause.
             order = list(subjects.items())
             order = order[turn % len(order):] + order[:turn % len(order)]
             for name, server_of in order:
                 server = server_of()
-                if cell.suits(server) and not server.drops and (server.relays or cell == BASE):
+                if turn >= rounds(cell, name) or not cell.suits(server) or server.drops:
+                    continue
+                few = FEW_CELLS.get(name) if given.usual else None
+                if cell == BASE or (server.relays and (few is None or cell in few)):
                     steps.append(Step(("cell", cell.name, name, str(turn)),
-                                      lambda s=server_of, c=cell: measure_cell(s, c, given), seconds))
+                                      lambda s=server_of, c=cell: measure_cell(s, c, given),
+                                      _cell_seconds(cell, server, given)))
     return steps
+
+
+def _stages(subjects: dict, given) -> list[Step]:
+    """The base cell, and for the userspace planes the one in which many relay sockets receive."""
+    wanted = [(BASE, name) for name in subjects]
+    wanted += [] if given.quick else [(MANY_SOCKETS, name) for name in PLANES_COMPARED if name in subjects]
+    return [Step(("stages", cell.name, name),
+                 lambda s=subjects[name], c=cell: stages.stages(s, c, given.seconds).as_json(), 11.5)
+            for cell, name in wanted]
 
 
 def _growth(subjects: dict, given) -> list[Step]:
@@ -94,21 +126,21 @@ def steps(subjects: dict, given) -> list[Step]:
     made = {
         "check": [Step(("check",), check.check, 3)],
         "chain": [Step(("chain", name, str(turn)), lambda s=of: chain.chain(s, given.seconds).as_json(),
-                       given.seconds + 2)
+                       given.seconds + 1)
                   for turn in range(3)
                   for name, of in subjects.items() if name in CHAIN_SERVERS],
-        "start": [Step(("start",), lambda: measure_starts(relays, given), len(relays) * (2 if given.quick else 8))],
-        "means": [Step(("means", name), lambda s=of: measure_means(s, given), 4 + given.sessions / 2000)
+        "start": [Step(("start",), lambda: measure_starts(relays, given), len(relays) * (0.5 if given.quick else 2))],
+        "means": [Step(("means", name), lambda s=of: measure_means(s, given), 2 + given.sessions / 5000)
                   for name, of in relays.items()],
-        "cells": _cells(subjects, given.cells, given),
+        "cells": _cells(_cell_rounds(given), subjects, given.cells, given),
         # A quick run has no time for them.
         "planes": [] if given.quick else _cells(
+            _plane_rounds(given),
             {name: of for name, of in relays.items() if name in PLANE_SERVERS},
             [cell for cell in PLANES if cell not in given.cells], given),
         "calls": [Step(("calls", shape.name, name), lambda s=of, shape=shape: measure_calls(s, shape, given), 20)
                   for shape in given.shapes for name, of in ends.items()],
-        "stages": [Step(("stages", name), lambda s=of: stages.stages(s, given.seconds).as_json(), given.seconds + 4)
-                   for name, of in ends.items()],
+        "stages": _stages(ends, given),
         "growth": _growth(relays, given),
     }
     return [step for part in PARTS if part in given.parts for step in made[part]]

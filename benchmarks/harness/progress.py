@@ -1,11 +1,17 @@
 """What is to be done, what has been done, and how long the rest will take."""
 
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+
+# Of the header: by what else a figure is made. Rounds are figures of their own.
+SETTINGS = ("measuring", "seconds", "precision", "sessions", "segmentation", "quick")
+ROUNDS = ("rounds", "base_rounds", "plane_rounds", "given_rounds")
 
 
 @dataclass(frozen=True)
@@ -41,16 +47,16 @@ class Records:
         return records
 
     def resume(self) -> None:
-        """Takes over what an earlier run left; refuses figures of another machine or program."""
+        """Takes over what an earlier run left; refuses figures of another machine or program, or by other settings."""
         if not self.path.exists():
             return
         before = json.loads(self.path.read_text())
-        for field in ("machine", "versions"):
-            if before["header"][field] != self.header[field]:
+        for field in ("machine", "versions", *SETTINGS):
+            if before["header"].get(field) != self.header[field]:
                 sys.exit(f"benchmarks/run: {self.path} is of another {field}; measure anew without --resume, or give"
-                         f" another --out.\n  there: {before['header'][field]}\n  here:  {self.header[field]}")
+                         f" another --out.\n  there: {before['header'].get(field)}\n  here:  {self.header[field]}")
         self.figures = before["figures"]
-        self.header = before["header"]
+        self.header = {**before["header"], **{field: self.header[field] for field in ROUNDS}}
 
     def save(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,12 +71,12 @@ def say(text: str) -> None:
 
 
 def take(steps: list[Step], records: Records, stop_after: float) -> bool:
-    """Runs the steps that have no figure yet. Returns whether all of them have one.
+    """Runs the steps that have no figure yet, or one that is an error. Returns whether all were run.
 
     stop_after: seconds after which no step begins; 0: never.
     """
     begun = time.monotonic()
-    left = [step for step in steps if step.name not in records.figures]
+    left = [step for step in steps if "error" in records.figures.get(step.name, {"error": "never run"})]
     say(f"{len(left)} of {len(steps)} steps to do, about {sum(s.seconds for s in left) / 60:.0f} min")
     pace = 1.0
     for number, step in enumerate(left):
@@ -80,9 +86,9 @@ def take(steps: list[Step], records: Records, stop_after: float) -> bool:
         started = time.monotonic()
         try:
             records.figures[step.name] = step.run()
-        except (RuntimeError, TimeoutError) as error:
-            # One server's failure is a result, too; the others go on.
-            records.figures[step.name] = {"error": str(error)}
+        except (RuntimeError, OSError, ValueError, ArithmeticError, subprocess.SubprocessError) as error:
+            # One server's failure is a result, too; the others go on. A process that has gone is an OSError.
+            records.figures[step.name] = {"error": str(error) or type(error).__name__}
             say(f"{step.name}: {error}")
         records.save()
         took = time.monotonic() - started

@@ -13,6 +13,12 @@ CEILING = 3_000_000.0
 # A generator that offers less than this share of what it was asked for is the limit itself.
 OFFERED_SHARE = 0.97
 OVERLOAD = 1.5
+# Of the precision, by which the rate is lowered from trial to trial.
+BEST_STEPS = (0, 0, 1, 2)
+# Rates at which the generator falls short, until it is taken for the limit: one may be an accident.
+SHORT_RATES = 2
+# More than a search by a thousandth needs.
+RATES_MOST = 40
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,9 @@ class Found:
     """The answer of one search, in datagrams a second and nanoseconds of CPU a datagram."""
 
     rate: float
-    generator_limited: bool
+    generator_limited: bool # the generator could offer no more
+    server_loaded: bool     # the server's own threads were busy: what limited the generator was not an XDP relay beside it
+    loss: float             # in the trial at that rate from which the costs are
     task_ns: float          # of the server's threads, at the largest rate
     receive_ns: float       # of its receive path, an XDP program included, where that is a thread of its own
     cpu_ns: float           # all that the relay costs the machine, at the largest rate
@@ -56,7 +64,7 @@ def _try(bench: Bench, cell: Cell, rate: float, seconds: float) -> _Trial:
             short = measured
         # A loss this large is none: the rate is too much.
         elif trial.loss > 0.05:
-            break
+            return _Trial(False, False, measured)
     return _Trial(short is not None, short is not None, short or measured)
 
 
@@ -65,28 +73,53 @@ def largest_rate(bench: Bench, cell: Cell, seconds: float, precision: float) -> 
     bench.drive(cell, FLOOR * 10, 0.2)
     flooded = bench.drive(cell, 0 if cell.link == "frames" else CEILING, seconds)
     if flooded.trial.loss < LOSS_LIMIT and cell.link == "frames":
-        return _limited(bench, cell, flooded, seconds)
-    low, low_measured, high, limited = 0.0, None, CEILING, False
-    rate = max(flooded.trial.delivered_rate, FLOOR)
-    while low == 0.0 or (high / low > 1 + precision and not limited):
+        # A server with threads of its own may have lived on its buffers.
+        longer = bench.drive(cell, 0, seconds * 2)
+        if longer.trial.loss < LOSS_LIMIT or not is_loaded(longer.spent):
+            return _limited(bench, cell, flooded, longer, seconds)
+        flooded = longer
+    rate, limited, held = _narrowed(bench, cell, max(flooded.trial.delivered_rate, FLOOR), seconds, precision)
+    over = bench.drive(cell, rate * OVERLOAD, seconds * 2)
+    # Twice as long as the trials that held, so what a pause lost or a little too much shows: steps down, and what the last
+    # of them loses is noted.
+    for steps in BEST_STEPS:
+        best = bench.drive(cell, rate / (1 + precision) ** steps, seconds * 2)
+        if best.trial.loss < LOSS_LIMIT:
+            break
+    reached = best.trial.offered_rate if best.trial.loss < LOSS_LIMIT else best.trial.delivered_rate
+    return _found(bench, cell, reached, limited, best, over, [held, over, best], seconds)
+
+
+def _narrowed(bench: Bench, cell: Cell, rate: float, seconds: float, precision: float) -> tuple[float, bool, Measured]:
+    """The largest rate that held, from a first guess; whether the generator was the limit; and its trial."""
+    low, high, held, short_rates = 0.0, CEILING, None, 0
+    for _ in range(RATES_MOST):
         tried = _try(bench, cell, rate, seconds)
         if tried.held:
-            low, low_measured = tried.measured.trial.received / tried.measured.trial.seconds, tried.measured
-            limited = tried.limited
+            short_rates += tried.limited
+            # What was asked for, not what was delivered: two rates that both deliver a little less would never meet.
+            reached = tried.measured.trial.offered_rate if tried.limited else rate
+            if reached > low:
+                low, held = reached, tried.measured
+            if short_rates == SHORT_RATES:
+                return low, True, held
         else:
             high = rate
             if high < FLOOR:
                 raise RuntimeError(f"{bench.server.name}, {cell.name}: loses at every rate: {tried.measured}")
+        if low and high / low <= 1 + precision:
+            break
         rate = _next(low, high)
-    over = bench.drive(cell, low * OVERLOAD, seconds * 2)
-    best = bench.drive(cell, low, seconds * 2)
-    return _found(bench, cell, low, limited, best, over, [low_measured, over, best], seconds)
+    if held is None:
+        raise RuntimeError(f"{bench.server.name}, {cell.name}: no rate held of {RATES_MOST}")
+    return low, False, held
 
 
 def _found(bench: Bench, cell: Cell, rate: float, limited: bool, best: Measured, over: Measured,
            counted: list[Measured], seconds: float) -> Found:
     return Found(
-        rate=rate, generator_limited=limited, task_ns=best.task_ns_per_datagram,
+        rate=rate, generator_limited=limited, server_loaded=is_loaded(best.spent), loss=best.trial.loss,
+        task_ns=best.task_ns_per_datagram,
         receive_ns=best.receive_ns_per_datagram, cpu_ns=best.cpu_ns_per_datagram,
         other_ns=best.other_ns_per_datagram, user_share=best.spent.user_share,
         overload_offered=over.trial.offered_rate, overload_delivered=over.trial.delivered_rate,
@@ -102,9 +135,8 @@ def _half(bench: Bench, cell: Cell, rate: float, seconds: float) -> dict:
     return bench.drive(cell, rate / 2, seconds * 2, stamps=True).trial.latency_us
 
 
-def _limited(bench: Bench, cell: Cell, flooded: Measured, seconds: float) -> Found:
+def _limited(bench: Bench, cell: Cell, flooded: Measured, best: Measured, seconds: float) -> Found:
     """A relay that takes all that its neighbours on the CPU leave time for: generating and receiving end there, too."""
-    best = bench.drive(cell, 0, seconds * 2)
     return _found(bench, cell, best.trial.delivered_rate, True, best, best, [flooded, best], seconds)
 
 

@@ -1,8 +1,8 @@
 """The servers that can be measured: how each is started so that all do the same work with the same means."""
 
-import hashlib
 import os
 import resource
+import shlex
 import shutil
 import subprocess
 import time
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from . import topology
+from . import accounting, programs, topology
 from .cells import DIRECTIONS
 from .programs import OUT, ROOT
 
@@ -34,6 +34,8 @@ class Server:
     echoes: bool = False        # sends back what it gets and knows no sessions
     drops: bool = False         # counts what arrives there: nothing comes back
     relays: bool = True         # a TURN server, with start, memory and setups to measure
+    takes_all_cpus: bool = False    # but the generator's
+    checks_options: bool = False    # its command has `check` beside `run`
 
     @property
     def available(self) -> bool:
@@ -52,9 +54,14 @@ def version_of(binary: str) -> str:
 @cache
 def build_of(binary: str) -> str:
     """Version and build: two builds of one version are not the same server."""
-    if not Path(binary).exists():
+    if not Path(binary).is_file():
         return ""
-    return f"{version_of(binary)}, SHA-256 {hashlib.sha256(Path(binary).read_bytes()).hexdigest()[:12]}"
+    return f"{version_of(binary)}, SHA-256 {programs.digest(Path(binary))}"
+
+
+def made_here(*names: str) -> str:
+    """The version of what is built from this folder."""
+    return f"of this repository, SHA-256 {programs.digest(*(OUT / name for name in names))}"
 
 
 def coturn(relay: str = topology.SERVER_ADDRESS, threads: int = 1) -> Server:
@@ -67,7 +74,7 @@ def coturn(relay: str = topology.SERVER_ADDRESS, threads: int = 1) -> Server:
         "--allow-loopback-peers", "--log-file", "/dev/null", "--no-stdout-log",
         "--db", str(OUT / "no-database"), "--pidfile", str(OUT / f"coturn-{os.getpid()}.pid"),
     )
-    return Server(f"coturn-{threads}", command, version_of(binary))
+    return Server(f"coturn-{threads}", command, build_of(shutil.which(binary) or ""), takes_all_cpus=threads > 1)
 
 
 def reference(relay: str = topology.SERVER_ADDRESS, *options: str) -> Server:
@@ -75,13 +82,27 @@ def reference(relay: str = topology.SERVER_ADDRESS, *options: str) -> Server:
         str(OUT / "reference"), "--listen", f"{topology.SERVER_ADDRESS}:{PORT}", "--relay", relay,
         "--ports", "{}-{}".format(*RELAY_PORTS), "--buffer", str(BUFFER_BYTES), *options,
     )
-    return Server("-".join(["reference", *(o.removeprefix("--") for o in options)]), command, "of this repository")
+    return Server("-".join(["reference", *(o.removeprefix("--") for o in options)]), command, made_here("reference"))
 
 
 def swap(relay: str = topology.SERVER_ADDRESS, program: str = "swap_transmit") -> Server:
     command = (str(OUT / "reference-xdp"), str(OUT / "swap.bpf.o"), program, "relay0")
-    return Server(f"reference-xdp-{program}", command, "of this repository", ("frames",), ("up",), nics=1, echoes=True,
+    return Server(f"reference-xdp-{program}", command, made_here("reference-xdp", "swap.bpf.o"), ("frames",), ("up",), nics=1, echoes=True,
                   drops=program == "drop", relays=False)
+
+
+def named(name: str, text: str):
+    """A function that makes any TURN server from its command line, in which words in braces stand for what it is told."""
+    def made(relay: str = topology.SERVER_ADDRESS) -> Server:
+        told = {"address": topology.SERVER_ADDRESS, "port": str(PORT), "relay": relay, "user": USER, "password": PASSWORD,
+                "realm": REALM, "first-port": str(RELAY_PORTS[0]), "last-port": str(RELAY_PORTS[1])}
+        words = shlex.split(text)
+        for word, value in told.items():
+            words = [one.replace("{" + word + "}", value) for one in words]
+        digest = programs.digest(Path(shutil.which(words[0]) or ""))
+        # Where it is not told of a second address, it is measured on one interface only.
+        return Server(name, tuple(words), f"SHA-256 {digest}, `{text}`", nics=2 if "{relay}" in text else 1)
+    return made
 
 
 def relayd(relay: str = topology.SERVER_ADDRESS, *options: str, plane: str = "socket", workers: int = 1,
@@ -96,7 +117,7 @@ def relayd(relay: str = topology.SERVER_ADDRESS, *options: str, plane: str = "so
         "--log-level", "error", *options,
     )
     return Server(name or f"relayd-{plane}", command, build_of(binary),
-                  ("frames",) if plane == "xdp" else ("frames", "whole"))
+                  ("frames",) if plane == "xdp" else ("frames", "whole"), checks_options=True)
 
 
 def relayd_xdp(relay: str, slow_path: str, name: str) -> Server:
@@ -127,7 +148,7 @@ def refusal(server: Server) -> str:
     """Why a server cannot be measured here; empty when it can."""
     if not server.available:
         return f"{server.command[0]} is not there"
-    if server.command[1:2] == ("run",):
+    if server.checks_options:
         # relayd's own check names an option that this version lacks.
         done = subprocess.run([server.command[0], "check", *server.command[2:]], capture_output=True, text=True,
                               timeout=10)
@@ -162,11 +183,16 @@ class Running:
             raise RuntimeError(f"{self.server.name} ended with {self.process.returncode}:\n{tail}")
 
     def __enter__(self) -> "Running":
-        time.sleep(0.3)
-        self.check()
-        # Some runtimes give their threads a niceness of their own; all servers shall have the one of the process.
-        for task in Path(f"/proc/{self.pid}/task").iterdir():
-            os.setpriority(os.PRIO_PROCESS, int(task.name), os.getpriority(os.PRIO_PROCESS, self.pid))
+        try:
+            time.sleep(0.3)
+            self.check()
+            # Some runtimes give their threads a niceness of their own; all servers shall have the one of the process.
+            niceness = os.getpriority(os.PRIO_PROCESS, self.pid)
+            accounting.of_tasks(self.pid, lambda task: os.setpriority(os.PRIO_PROCESS, task, niceness))
+        except BaseException:
+            # Without this block being entered nobody leaves it.
+            self.end()
+            raise
         return self
 
     def __exit__(self, *_) -> None:

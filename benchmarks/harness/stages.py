@@ -3,11 +3,10 @@
 import re
 from collections import Counter
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from . import sampling, topology
-from .bench import SERVER_CPU, Bench
-from .cells import BASE
+from . import accounting, sampling, topology
+from .bench import SERVER_CPU, Bench, is_loaded
+from .cells import Cell
 from .programs import OUT
 
 SYMBOL_SHARE = 0.002
@@ -70,17 +69,17 @@ def stage_of(symbol: str, in_kernel: bool) -> str:
     return "other kernel work"
 
 
-def stages(server_of, seconds: float) -> Stages:
-    """A server at 64 sessions, single datagrams of 172 bytes upwards, with as many offered as it can nearly take."""
+def stages(server_of, cell: Cell, seconds: float) -> Stages:
+    """A server in a cell of the link "frames", with as many datagrams offered as it can nearly take."""
     if not sampling.is_possible():
         raise RuntimeError("perf is missing: apt-get install linux-perf")
     with topology.Topology("frames") as net, Bench(net, server_of(net.relay_address)) as bench:
-        bench.prepare(BASE)
-        bench.drive(BASE, 20_000, 0.2)
-        flooded = bench.drive(BASE, 0, 0.5)
+        bench.prepare(cell)
+        bench.drive(cell, 20_000, 0.2)
+        flooded = bench.drive(cell, 0, 0.5)
         # Userspace loses its CPU to refusals when it is flooded; XDP takes all there is.
-        rate = 0 if flooded.trial.loss < 0.01 else 0.8 * flooded.trial.delivered_rate
-        samples, measured = _sampled(bench, net, rate, max(1.0, seconds))
+        rate = 0 if flooded.trial.loss < 0.01 and not is_loaded(flooded.spent) else 0.8 * flooded.trial.delivered_rate
+        samples, measured = _sampled(bench, net, cell, rate, max(1.0, seconds))
     total = measured.task_ns_per_datagram + measured.receive_ns_per_datagram
     counted: Counter = Counter()
     for (in_kernel, symbol), n in samples.items():
@@ -92,12 +91,12 @@ def stages(server_of, seconds: float) -> Stages:
                   {stage: n * each for stage, n in counted.most_common()}, dearest)
 
 
-def _sampled(bench: Bench, net: topology.Topology, rate: float, seconds: float):
+def _sampled(bench: Bench, net: topology.Topology, cell: Cell, rate: float, seconds: float):
     """Samples both CPUs whole, which disturbs less than following threads that switch often; counts those threads'."""
     data = OUT / "stages.data"
     with sampling.sampling(data, seconds, "-C", f"{topology.LOAD_CPU},{SERVER_CPU}"):
-        measured = bench.drive(BASE, rate, seconds)
+        measured = bench.drive(cell, rate, seconds)
     processes = (bench.running.pid, *net.receivers)
-    tasks = {int(task.name) for pid in processes for task in Path(f"/proc/{pid}/task").iterdir()}
+    tasks = {task for pid in processes for task in accounting.of_tasks(pid, lambda task: task)}
     counts = Counter((sample.in_kernel, sample.symbol) for sample in sampling.taken(data) if sample.task in tasks)
     return counts, measured

@@ -6,6 +6,7 @@ as veth does it. The link "whole" has neither programs nor that thread: GSO pack
 """
 
 import os
+import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -120,8 +121,13 @@ class Topology:
             os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(RECEIVE_PRIORITY))
 
     def _remove(self) -> None:
-        for name in (self.load, self.relay):
-            subprocess.run(["ip", "netns", "delete", name], capture_output=True, timeout=30)
+        # A second Ctrl-C waits until this is done.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        try:
+            for name in (self.load, self.relay):
+                subprocess.run(["ip", "netns", "delete", name], capture_output=True, timeout=30)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def inside(self, namespace: str, *command: str) -> str:
         return call("ip", "netns", "exec", namespace, *command)

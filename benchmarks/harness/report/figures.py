@@ -1,7 +1,10 @@
 """The figures of a run, found by what they are of; medians over rounds, ratios within them."""
 
+import shlex
+
 from ..bench import median
 from ..progress import Records
+from ..settings import Defaults
 
 
 class Figures:
@@ -13,12 +16,25 @@ class Figures:
     def servers(self) -> list[str]:
         return self.header["servers"]
 
-    def repeat(self, parts: str, servers: list[str] = (), cells: list[str] = (), text: str = "") -> str:
-        """The one command that measures these again, as this run did."""
-        words = ["sudo benchmarks/run", *(["--quick"] if self.header["quick"] else []), f"--parts {parts}"]
+    def repeat(self, parts: str, servers: list[str] = (), cells: list[str] = (), text: str = "", rounds: int = 0) -> str:
+        """The one command that measures these again, as this run did. rounds: where it is not what the run's were."""
+        words = ["sudo benchmarks/run", *self._settings(rounds), f"--parts {parts}"]
         words += [f"--servers {','.join(servers)}"] if servers else []
         words += [f"--cells {','.join(cells)}"] if cells else []
         return f"Repeat: `{' '.join(words)}`{text}\n"
+
+    def _settings(self, rounds: int) -> list[str]:
+        """The run's settings as options, as far as they are not what a run has without them."""
+        h = self.header
+        usual = Defaults.of(h["quick"])
+        rounds = rounds or h.get("given_rounds", 0)
+        return [*(["--quick"] if h["quick"] else []),
+                *([f"--rounds {rounds}"] if rounds > (1 if h["quick"] else 0) else []),
+                *(f"--command {shlex.quote(f'{name}={command}')}" for name, command in h.get("commands", {}).items()),
+                *([f"--seconds {h['seconds']:g}"] if h["seconds"] != usual.seconds else []),
+                *([f"--precision {h['precision']:g}"] if h["precision"] != usual.precision else []),
+                *([f"--sessions {h['sessions']}"] if h["sessions"] != usual.sessions else []),
+                *([f"--segmentation {h['segmentation']}"] if h["segmentation"] != "whole" else [])]
 
     @property
     def errors(self) -> dict[str, str]:
@@ -44,17 +60,25 @@ class Figures:
         values = [figure[field] for figure in self.rounds(cell, server).values()]
         return median(values) if values else None
 
-    def ratio(self, first: dict[str, dict], second: dict[str, dict], field: str, second_field: str = "") -> str:
-        """Of single rounds, what two servers did within a minute of each other; then the median, and the extremes."""
+    def pairs(self, first: dict[str, dict], second: dict[str, dict], field: str, second_field: str = "") -> list[float]:
+        """Ratios of single rounds: what two servers did within minutes of each other."""
         below = second_field or field
-        pairs = [first[turn][field] / second[turn][below] for turn in first if turn in second and second[turn][below]]
-        if not pairs:
-            return "–"
-        spread = f" ({_short(min(pairs))} to {_short(max(pairs))})" if len(pairs) > 1 else ""
-        return f"{_short(median(pairs))}{spread}"
+        return [first[turn][field] / second[turn][below] for turn in first
+                if turn in second and second[turn][below] and first[turn][field] is not None]
+
+    def ratio(self, first: dict[str, dict], second: dict[str, dict], field: str, second_field: str = "") -> str:
+        return spread(self.pairs(first, second, field, second_field))
 
     def cell_ratio(self, cell: str, first: str, second: str, field: str) -> str:
         return self.ratio(self.rounds(cell, first), self.rounds(cell, second), field)
+
+
+def spread(pairs: list[float]) -> str:
+    """The median, and the extremes where there are more than one."""
+    if not pairs:
+        return "–"
+    extremes = f" ({_short(min(pairs))} to {_short(max(pairs))})" if len(pairs) > 1 else ""
+    return f"{_short(median(pairs))}{extremes}"
 
 
 def _short(value: float) -> str:

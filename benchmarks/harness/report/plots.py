@@ -3,7 +3,7 @@
 from ..bench import median
 from ..cells import BASE, SESSIONS, Cell
 from ..calls import SHAPES
-from . import svg
+from . import scale, svg
 from .figures import Figures
 
 
@@ -70,14 +70,15 @@ def calls(f: Figures) -> str | None:
 
 
 def stages(f: Figures) -> str | None:
-    found = f.good("stages")
+    found = {f"{server}{'' if cell == BASE.name else ', ' + cell}": one
+             for cell in scale.stage_cells(f) for server, one in f.good("stages", cell).items()}
     if not found:
         return None
     names = sorted({stage for one in found.values() for stage in one["stages"]},
                    key=lambda stage: -sum(one["stages"].get(stage, 0) for one in found.values()))
-    rows = [(server, [one["stages"].get(stage, 0) for stage in names], f"{one['total_ns']:,.0f} ns")
-            for server, one in found.items()]
-    return svg.stacks("Where a datagram's time goes, shares", names, rows)
+    rows = [(label, [one["stages"].get(stage, 0) for stage in names], f"{one['total_ns']:,.0f} ns")
+            for label, one in found.items()]
+    return svg.stacks(f"Where a datagram's time goes, shares ({BASE.name}, or as named)", names, rows)
 
 
 ALL = {"rates": rates, "costs": costs, "latency": latency, "sessions": sessions, "payloads": payloads, "calls": calls,

@@ -17,19 +17,31 @@ def line_rate(gigabits: float, payload: int) -> float:
     return gigabits * 1e9 / 8 / (WIRE_BYTES + 20 + 8 + 4 + payload)
 
 
+def stage_cells(f: Figures) -> list[str]:
+    """The cells that stages were sampled in."""
+    return [cell for cell in dict.fromkeys(key[1] for key in f.of if key[0] == "stages" and len(key) == 3)
+            if f.good("stages", cell)]
+
+
 def stages(f: Figures) -> str:
-    found = f.good("stages")
-    if not found:
+    cells = stage_cells(f)
+    if not cells:
         return ""
+    tables = "\n".join(f"`{cell}`:\n\n{_stage_table(f.good('stages', cell))}" for cell in cells)
+    names = [name for name in f.servers if any(name in f.good("stages", cell) for cell in cells)]
+    return ("## What a datagram costs, by stage\n\nNanoseconds of the relay's threads and of its receive path, shared out by "
+            "samples of the CPU clock, near the rate that it can just take. Functions are put into stages by name.\n\n"
+            f"![stages](plots/stages.svg)\n\n{tables}\n" + f.repeat("stages", names))
+
+
+def _stage_table(found: dict[str, dict]) -> str:
     names = sorted({stage for one in found.values() for stage in one["stages"]},
                    key=lambda stage: -sum(one["stages"].get(stage, 0) for one in found.values()))
     rows = [[stage, *(f"{one['stages'].get(stage, 0):.0f}" for one in found.values())] for stage in names]
     rows.append(["all", *(f"{one['total_ns']:.0f}" for one in found.values())])
     rows.append(["at, kpps", *(f"{one['rate'] / 1e3:.0f}" for one in found.values())])
     rows.append(["samples", *(str(one["samples"]) for one in found.values())])
-    return ("## What a datagram costs, by stage\n\nNanoseconds of the relay's threads and of its receive path, shared out by "
-            "samples of the CPU clock; 64 sessions, 172 bytes, client to peer. Functions are put into stages by name.\n\n"
-            "![stages](plots/stages.svg)\n\n" + table(["stage", *found], rows) + "\n" + f.repeat("stages", list(found)))
+    return table(["stage", *found], rows)
 
 
 def prediction(f: Figures) -> str:
@@ -56,22 +68,18 @@ def prediction(f: Figures) -> str:
 def _walls(f: Figures, costs: dict[str, float], walls: dict[int, float]) -> str:
     best = min(costs, key=costs.get)
     core = 1e9 / costs[best]
-    lines = ["Walls, in the order in which they are met:", ""]
-    ports = [f"{count:,} ports carry {count * VOICE_RATE / 1e6:.2f} Mpps" for count in (DEFAULT_PORTS, ALL_PORTS)]
-    lines.append(f"1. **Relay ports.** A voice call is {VOICE_RATE} datagrams a second and holds one port of a relay address: "
-                 f"{ports[0]} (the default range), {ports[1]} (all above 1023). {best} reaches the first with "
-                 f"{DEFAULT_PORTS * VOICE_RATE / core:.1f} cores, the second with {ALL_PORTS * VOICE_RATE / core:.1f}. "
-                 "More relay addresses move it.")
-    for number, (gigabits, wall) in enumerate(walls.items(), 2):
-        lines.append(f"{number}. **The link.** {gigabits} Gbit/s is full with {wall / core:.1f} cores of {best}; on one "
-                     "interface what comes in must go out, and each way has its own capacity.")
-    cold = _cold(f, best)
-    if cold:
-        lines.append(f"{2 + len(walls)}. **Memory.** {cold}")
-    control = _control(f, best)
-    if control:
-        lines.append(f"{3 + len(walls) if cold else 2 + len(walls)}. **Setting up.** {control}")
-    return "\n".join(lines) + "\n"
+    met = [(count * VOICE_RATE, f"**Relay ports.** {count:,} of one relay address, {which}, at {VOICE_RATE} datagrams a "
+            "second of a voice call, which holds one. More relay addresses move it.")
+           for count, which in ((DEFAULT_PORTS, "the default range"), (ALL_PORTS, "all above 1023"))]
+    met += [(rate, f"**The link.** {gigabits} Gbit/s are full. On one interface what comes in must go out, and each way has "
+             "its own capacity.") for gigabits, rate in walls.items()]
+    lines = [f"Walls by the rate at which they are met, and with how many cores of {best}:", ""]
+    lines += [f"{number}. {rate / 1e6:.2f} Mpps, {rate / core:.1f} cores: {text}"
+              for number, (rate, text) in enumerate(sorted(met), 1)]
+    # These have no rate at which they begin.
+    others = [f"- **{name}.** {text}" for name, text in (("Memory", _cold(f, best)), ("Setting up", _control(f, best)))
+              if text]
+    return "\n".join([*lines, *(["", "Besides:", "", *others] if others else [])]) + "\n"
 
 
 def _cold(f: Figures, name: str) -> str:

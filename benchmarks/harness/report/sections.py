@@ -3,6 +3,7 @@
 from ..bench import FOREIGN_LIMIT, median
 from ..calls import SHAPES
 from ..cells import BASE
+from ..search import LOSS_LIMIT
 from .figures import Figures, table
 
 ONE = "; for one figure, name only its server and its cell."
@@ -55,10 +56,14 @@ def ratios(f: Figures) -> str:
 
 
 def _notes(found: list[dict]) -> str:
-    limited = any(one["generator_limited"] for one in found)
+    limited = any(one["generator_limited"] and not one.get("server_loaded") for one in found)
+    short = any(one["generator_limited"] and one.get("server_loaded") for one in found)
+    loss = max(one.get("loss", 0.0) for one in found)
     steal, foreign = (max(one[field] for one in found) for field in ("steal", "foreign"))
     return "; ".join(filter(None, [
         "took all that the generator left of their CPU" if limited else "",
+        "the generator could offer no more" if short else "",
+        f"lost up to {loss:.1%} when its costs were taken" if loss >= LOSS_LIMIT else "",
         f"stolen up to {steal:.0%} of a CPU" if steal >= 0.005 else "",
         f"others took up to {foreign:.0%} of its CPU" if foreign >= FOREIGN_LIMIT else ""]))
 
@@ -128,7 +133,7 @@ def calls(f: Figures) -> str:
         for server, one in f.good("calls", name).items():
             late = one["latency_us"]
             rows.append([name, server, f"{'at least ' if one['generator_limited'] else ''}{one['calls']:,}",
-                         f"{one['rate'] / 1e3:.0f}", f"{late['p50']:.0f}, {late['p99']:.0f}, {late['p999']:.0f}",
+                         f"{one['rate'] / 1e3:.0f}", ", ".join("lost" if late[p] is None else f"{late[p]:.0f}" for p in ("p50", "p99", "p999")),
                          f"{one['cpu_ns']:.0f}"])
     if not rows:
         return ""
@@ -154,7 +159,7 @@ def check(f: Figures) -> str:
         return ""
     lines = [f"- {name}: {one['caught']:,} of {one['offered']:,} datagrams were {one['fault']}"
              for name, one in found.items()]
-    return ("## Whether wrong relays are noticed\n\nTwo relays that do wrong on purpose, before all else: every head of a "
+    return ("## Whether wrong relays are noticed\n\nRelays that do wrong on purpose, before all else: every head of a "
             "payload is checked, and one payload of sixteen to its last byte.\n\n" + "\n".join(lines) + "\n\n"
             + f.repeat("check"))
 

@@ -61,11 +61,12 @@ def bars(title: str, rows: list[Bar], logarithmic: bool = False) -> str:
 
 def stacks(title: str, parts: list[str], rows: list[tuple[str, list[float], str]]) -> str:
     """One stacked bar a row (label, a value a part, text behind it), each to its own sum: shares, not sizes."""
-    room = WIDTH - LABEL - RIGHT
+    left = max(LABEL, 12 + 7 * max(len(label) for label, _, _ in rows))
+    room = WIDTH - left - RIGHT
     body = []
     for number, (label, values, text) in enumerate(rows):
-        y, x = TOP + number * ROW, float(LABEL)
-        body.append(_text(LABEL - 8, y + 15, label, "end"))
+        y, x = TOP + number * ROW, float(left)
+        body.append(_text(left - 8, y + 15, label, "end"))
         for part, value in enumerate(values):
             width = room * value / sum(values)
             if value > 0:

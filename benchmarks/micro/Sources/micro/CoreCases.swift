@@ -90,6 +90,35 @@ private func measureControl(_ recorder: inout Recorder) {
         }
     }
     measureCycle(&recorder)
+    measureRouteInstall(&recorder)
+}
+
+/// ChannelBind of a second channel, each time of another session: what the core does to install a route, with the
+/// permission that comes with it, without the plane's own table.
+private func measureRouteInstall(_ recorder: inout Recorder) {
+    var fixture = CoreFixture(sessions: 4000)
+    let clients = fixture.sessions.map(\.client)
+    let packets = Packets(
+        fixture.sessions.enumerated().map { number, session in
+            var second = CoreFixture.Session(
+                client: session.client, peer: TransportAddress(IPAddress(v4: 0xC613_8001), port: session.peer.port),
+                channel: session.channel + 1)
+            second.nonce = session.nonce
+            return CoreFixture.bind(second, id: UInt64(number + 10))
+        })
+    let before = fixture.routeChanges
+    var next = 0
+    // Ten rounds and the one to warm up are fewer than there are sessions.
+    recorder.measure("core/install-route", operations: 300) { operations in
+        for _ in 0..<operations where next < packets.count {
+            fixture.core.receive(
+                packets[next], on: CoreFixture.listener, from: clients[next], at: fixture.moment,
+                into: &fixture.effects)
+            fixture.perform()
+            next += 1
+        }
+    }
+    precondition(fixture.routeChanges - before >= next, "a new channel installed no route")
 }
 
 /// Allocate, ChannelBind and Refresh with lifetime 0, signed; the client's own work is not in it.

@@ -20,6 +20,8 @@ struct CoreFixture: ~Copyable {
     var effects = Effects()
     var moment = Moment(monotonic: Instant(nanoseconds: 1_000_000_000_000), wallSeconds: 1_800_000_000)
     private(set) var sessions: [Session] = []
+    /// Routes that planes were told of.
+    private(set) var routeChanges = 0
     private var nextSlot: UInt32 = 1
     private var openedSlot = SocketSlot(index: 0)
     private var answer: [UInt8] = []
@@ -107,7 +109,9 @@ struct CoreFixture: ~Copyable {
             case .closeRelay(let slot):
                 // The next allocation takes the slot again, as a worker's socket set does it.
                 nextSlot = slot.index
-            case .closeReserved, .route, .note:
+            case .route:
+                routeChanges += 1
+            case .closeReserved, .note:
                 break
             }
             next += 1

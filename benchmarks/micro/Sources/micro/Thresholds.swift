@@ -14,8 +14,15 @@ struct Thresholds {
         byName = try JSONDecoder().decode([String: Threshold].self, from: Data(contentsOf: URL(filePath: path)))
     }
 
-    /// One line for each case that costs more than it may, or that the file does not know.
-    func complaints(about measurements: [Measurement]) -> [String] {
+    /// One line for each case that costs more than it may, or that the file does not know, and for each that the file
+    /// knows and nobody measured, unless `isPartial`.
+    func complaints(about measurements: [Measurement], isPartial: Bool) -> [String] {
+        let measured = Set(measurements.map(\.name))
+        let missing = isPartial ? [] : byName.keys.filter { !measured.contains($0) }.sorted()
+        return missing.map { "\($0): has a threshold and was not measured" } + excesses(of: measurements)
+    }
+
+    private func excesses(of measurements: [Measurement]) -> [String] {
         measurements.flatMap { one -> [String] in
             guard let limit = byName[one.name] else { return ["\(one.name): no threshold"] }
             var lines: [String] = []
