@@ -21,10 +21,15 @@ struct NetworkInterface: Hashable, Sendable {
     var isVeth: Bool { driver == "veth" }
 
     /// Whether the driver takes native programs and redirects for them; nothing where the kernel does not say.
-    var canXDP: Bool? {
+    var canXDP: Bool? { features.map { $0 & 3 == 3 } }
+
+    /// Whether the driver sends what another interface's program redirects to it, as it is now: some do only while they
+    /// have a program themselves, a veth while its other end has GRO or a program. Nothing where the kernel does not say.
+    var sendsRedirected: Bool? { features.map { $0 & 4 == 4 } }
+
+    private var features: UInt64? {
         var features: UInt64 = 0
-        guard unsafe clinux_xdp_features(index, &features) == 0 else { return nil }
-        return features & 3 == 3
+        return unsafe clinux_xdp_features(index, &features) == 0 ? features : nil
     }
 
     init?(index: UInt32) {

@@ -56,6 +56,7 @@ extension XDPSession {
     func followInterfaces(_ finder: inout WayFinder) {
         var attached = state.withLock { $0.attachments.map(\.interface.index) }
         if options.interfaces.isEmpty { attached += attachToNewcomers(beside: attached) }
+        followDepartures()
         let surroundings = Surroundings.read(attachedTo: attached)
         guard surroundings != finder.surroundings else { return }
         if surroundings.interfaces != finder.surroundings.interfaces { configure(surroundings) }

@@ -34,7 +34,7 @@ struct clinux_interface {
 int clinux_read_interface(uint32_t index, struct clinux_interface *interface);
 
 /// What an interface's driver offers to XDP programs, as NETDEV_XDP_ACT_* of linux/netdev.h: bit 0 for native programs, bit
-/// 1 for redirecting. The negated errno where the kernel does not say (before Linux 6.3).
+/// 1 for redirecting, bit 2 for sending what was redirected. The negated errno where the kernel does not say (before Linux 6.3).
 int clinux_xdp_features(uint32_t index, uint64_t *features);
 
 /// The index of an interface; 0 if there is none of that name.
