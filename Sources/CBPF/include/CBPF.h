@@ -84,6 +84,12 @@ static inline void cbpf_publish_state(struct relay_entry *entry, uint32_t state)
     __atomic_store_n(&entry->state, state, __ATOMIC_RELEASE);
 }
 
+/// Takes the key out of an entry that is not live any more.
+static inline void cbpf_clear_key(struct relay_entry *entry) {
+    __atomic_store_n((uint64_t *)&entry->in_source_port, 0, __ATOMIC_RELAXED);
+    __atomic_store_n((uint64_t *)&entry->in_source4, 0, __ATOMIC_RELAXED);
+}
+
 static inline void cbpf_set_lease(struct relay_entry *entry, uint32_t lease) {
     __atomic_store_n(&entry->lease, lease, __ATOMIC_RELAXED);
 }
