@@ -55,6 +55,8 @@ struct cbpf_run {
     uint32_t result_byte_count;
     /// The interface that the packet came in on; 0 for loopback.
     uint32_t interface_index;
+    /// Bytes at the start of `packet` that are metadata before the frame, as a driver leaves them in the headroom.
+    uint32_t metadata_byte_count;
     /// Runs in a row. The packet is not put back between them.
     uint32_t repeat;
     /// XDP_PASS and its siblings.
