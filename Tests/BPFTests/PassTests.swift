@@ -50,6 +50,34 @@ struct PassTests {
         try expect(RELAY_PASS_NOT_CONFIGURED, in: world, frame)
     }
 
+    @Test("A spoiled IPv4 header does not leave as IPv6, which has no checksum; between IPv4 ends it stays spoiled")
+    func badHeader() throws {
+        var world = try World()
+        let crossed = try world.addRoute(.ipv4, .ipv6), back = try world.addRoute(.ipv6, .ipv4)
+        let hairpin = try world.addHairpin(.ipv4, .ipv6, relays: .ipv4)[0]
+        let same = try world.addRoute(.ipv4, .ipv4)
+        for frame in [fromClient(crossed), fromPeer(back), fromClient(hairpin)] {
+            for error: UInt16 in [1, 0x0100, 0x8000, 0xFFFE] {
+                var spoiled = frame
+                spoiled.ipError = error
+                try expect(RELAY_PASS_BAD_HEADER, in: world, spoiled.bytes)
+            }
+            #expect(try world.differences([frame]) == [])
+            #expect(try world.kernel.run(frame.bytes).verdict == .transmit)
+            // Any one bit that the program does not look at otherwise: traffic class, identification, time to live.
+            for offset in [15, 18, 19, 22] {
+                var bytes = frame.bytes
+                bytes[offset] ^= 0x10
+                try expect(RELAY_PASS_BAD_HEADER, in: world, bytes)
+            }
+        }
+        for var frame in [fromClient(same), fromPeer(same)] {
+            frame.ipError = 1
+            #expect(try world.differences([frame]) == [])
+            #expect(try world.kernel.run(frame.bytes).verdict == .transmit)
+        }
+    }
+
     @Test("Frames that are no plain IPv4 or IPv6 to this host")
     func links() throws {
         var world = try World()
