@@ -30,7 +30,7 @@ public struct FrameCount: Sendable {
         }
     }
 
-    private static let names: [(index: UInt32, verdict: String, reason: String)] = {
+    static let names: [(index: UInt32, verdict: String, reason: String)] = {
         let paths: [(UInt32, String, String)] = (0..<RELAY_PATHS.rawValue).compactMap { path in
             let isChannel = (
                 from: path & RELAY_PATH_IN_CHANNEL.rawValue != 0, to: path & RELAY_PATH_OUT_CHANNEL.rawValue != 0
