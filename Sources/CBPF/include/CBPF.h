@@ -124,10 +124,6 @@ static inline uint32_t cbpf_state(const struct relay_entry *entry) {
     return __atomic_load_n(&entry->state, __ATOMIC_RELAXED);
 }
 
-static inline void cbpf_set_swap_mtu(struct relay_settings *settings, uint16_t mtu) {
-    __atomic_store_n(&settings->swap_mtu, mtu, __ATOMIC_RELAXED);
-}
-
 static inline uint64_t cbpf_traffic(const struct relay_entry *entry) {
     return __atomic_load_n(&entry->traffic, __ATOMIC_RELAXED);
 }
