@@ -10,6 +10,9 @@ struct NetworkInterface: Hashable, Sendable {
     let name: String
     let driver: String
     let mtu: UInt32
+    /// Of IPv6 packets, which may be smaller: `net.ipv6.conf.NAME.mtu`, that routers' advertisements set, too. The other
+    /// one where there is no IPv6.
+    let ipv6MTU: UInt32
     let mac: MACAddress
     let isEthernet: Bool
     /// Large receive offload joins packets before a program could see them.
@@ -39,6 +42,7 @@ struct NetworkInterface: Hashable, Sendable {
         name = Self.text(read.name)
         driver = Self.text(read.driver)
         mtu = read.mtu
+        ipv6MTU = read.ipv6_mtu > 0 ? min(read.ipv6_mtu, read.mtu) : read.mtu
         mac = MACAddress(read.mac)
         isEthernet = read.is_ethernet != 0
         hasLRO = read.has_lro != 0

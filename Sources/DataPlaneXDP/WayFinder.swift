@@ -132,7 +132,8 @@ struct WayFinder: Sendable {
         guard let interface = surroundings.interfaces[route.interfaceIndex],
             let mac = macAddress(of: .init(address: neighbour, interfaceIndex: route.interfaceIndex))
         else { return found }
-        let mtu = route.mtu > 0 ? min(route.mtu, interface.mtu) : interface.mtu
+        let linkMTU = way.destination.family == .ipv6 ? interface.ipv6MTU : interface.mtu
+        let mtu = route.mtu > 0 ? min(route.mtu, linkMTU) : linkMTU
         found.nextHop = NextHop(
             interfaceIndex: interface.index, mtu: UInt16(clamping: mtu), destination: mac, source: interface.mac)
         return found

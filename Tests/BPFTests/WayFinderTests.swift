@@ -1,3 +1,4 @@
+import Foundation
 import PlaneTestKit
 import STUN
 import Testing
@@ -74,6 +75,36 @@ struct DestinationClassesTests {
             #expect(Self.found(by: &sharing, ways) == (try Self.asked(ways, interface)))
             #expect(sharing.find(ways[0]).nextHop?.destination == MACAddress((2, 0, 0, 0, 0, 0x1A)))
             #expect(sharing.find(ways[1]).nextHop?.destination == MACAddress((2, 0, 0, 0, 0, 0x0B)))
+        }
+    }
+
+    @Test(
+        "IPv6 keeps to the interface's MTU of IPv6, which may be smaller and changes without a notice",
+        .enabled(if: TestNamespace.isAllowed && Kernel.isAvailable, "needs root"))
+    func ipv6MTU() throws {
+        let namespace = try RouteHost.namespace()
+        try namespace.command("address", "add", "2001:db8::1/64", "dev", "x0", "nodad")
+        try namespace.command("-6", "neigh", "add", "2001:db8::7", "lladdr", "02:00:00:00:00:0e", "dev", "x0")
+        try namespace.command("-6", "neigh", "add", "2001:db8::8", "lladdr", "02:00:00:00:00:0f", "dev", "x0")
+        try namespace.command("-6", "route", "add", "2001:db8::8/128", "dev", "x0", "mtu", "1290")
+        func way(_ source: String, _ destination: String) -> Way {
+            Way(arrival: ip(source), source: ip(source), destination: ip(destination), isHandedOver: false)
+        }
+        let ways = [
+            way("192.0.2.1", "192.0.2.254"), way("2001:db8::1", "2001:db8::7"), way("2001:db8::1", "2001:db8::8"),
+        ]
+        try namespace.inside {
+            let session = try XDPSession(XDPOptions(serving: ip("192.0.2.1"), on: "x0"))
+            try session.prepare()
+            defer { session.detachIfUnused() }
+            var finder = try WayFinder(session.withTable { $0.finder.surroundings }, looksUp: true)
+            defer { finder.close() }
+            func mtus() -> [UInt16?] { Self.found(by: &finder, ways).map { $0.nextHop?.mtu } }
+            #expect(mtus() == [1500, 1500, 1290])
+            try "1400".write(toFile: "/proc/sys/net/ipv6/conf/x0/mtu", atomically: false, encoding: .utf8)
+            session.followExceptions(&finder) { false }
+            #expect(mtus() == [1500, 1400, 1290])
+            #expect(finder.surroundings == session.withTable { $0.finder.surroundings })
         }
     }
 

@@ -20,6 +20,8 @@ struct clinux_interface {
     char driver[32];
     uint32_t index;
     uint32_t mtu;
+    /// Of IPv6 packets (`net.ipv6.conf.NAME.mtu`); 0 without IPv6.
+    uint32_t ipv6_mtu;
     uint8_t mac[6];
     uint8_t is_ethernet;
     /// Large receive offload is on.
