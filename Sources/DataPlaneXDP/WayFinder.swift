@@ -124,9 +124,10 @@ struct WayFinder: Sendable {
         guard surroundings.addresses.contains(way.arrival), surroundings.addresses.contains(way.source) else {
             return FoundWay(isBarred: true)
         }
-        guard looksUp, !way.isHandedOver, let route = route(from: way.source, to: way.destination) else {
-            return FoundWay()
-        }
+        // By datagram, the program asks with what it has before it.
+        guard looksUp, !way.isHandedOver, classes?.isByDatagram != true,
+            let route = route(from: way.source, to: way.destination)
+        else { return FoundWay() }
         let neighbour = route.gateway ?? way.destination
         var found = FoundWay(neighbour: neighbour, interfaceIndex: route.interfaceIndex)
         guard let interface = surroundings.interfaces[route.interfaceIndex],

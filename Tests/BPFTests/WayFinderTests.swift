@@ -166,6 +166,48 @@ struct DestinationClassesTests {
         try namespace.inside { #expect(DestinationClasses.read() == nil) }
     }
 
+    @Test(
+        "Where rules look at ports or the type of service, the program asks for each datagram",
+        .enabled(if: TestNamespace.isAllowed, "making network namespaces needs root"),
+        arguments: [["ipproto", "udp", "dport", "7000"], ["sport", "49152-65534"], ["tos", "0x10"]])
+    func byDatagram(selector: [String]) throws {
+        let namespace = try RouteHost.namespace()
+        // Of no concern to UDP.
+        try namespace.command("rule", "add", "ipproto", "tcp", "dport", "25", "lookup", "main")
+        let way = Way(
+            arrival: ip("192.0.2.1"), source: ip("192.0.2.1"), destination: ip("203.0.113.1"), isHandedOver: false)
+        try namespace.inside {
+            let interface = try #require(NetworkInterface(name: "x0"))
+            var finder = try WayFinder(.read(attachedTo: [interface.index]), looksUp: true)
+            defer { finder.close() }
+            #expect(finder.classes?.isByDatagram == false && finder.find(way).nextHop != nil)
+            try namespace.command(["rule", "add"] + selector + ["lookup", "main"])
+            finder.follow(DestinationClasses.read())
+            #expect(finder.classes == .byDatagram && finder.find(way) == FoundWay())
+            try namespace.command(["rule", "delete"] + selector + ["lookup", "main"])
+            finder.follow(DestinationClasses.read())
+            #expect(finder.find(way).nextHop != nil)
+        }
+    }
+
+    @Test(
+        "A rule for UDP alone is asked for",
+        .enabled(if: TestNamespace.isAllowed, "making network namespaces needs root"))
+    func ruleOfUDP() throws {
+        let namespace = try RouteHost.namespace()
+        try namespace.command("rule", "add", "ipproto", "udp", "lookup", "100")
+        try namespace.command("route", "add", "default", "via", "192.0.2.253", "table", "100")
+        try namespace.command("neigh", "add", "192.0.2.253", "lladdr", "02:00:00:00:00:0b", "dev", "x0")
+        let way = Way(
+            arrival: ip("192.0.2.1"), source: ip("192.0.2.1"), destination: ip("203.0.113.1"), isHandedOver: false)
+        try namespace.inside {
+            let interface = try #require(NetworkInterface(name: "x0"))
+            var finder = try WayFinder(.read(attachedTo: [interface.index]), looksUp: true)
+            defer { finder.close() }
+            #expect(finder.find(way).nextHop?.destination == MACAddress((2, 0, 0, 0, 0, 0x0B)))
+        }
+    }
+
     private static func found(by finder: inout WayFinder, _ ways: [Way]) -> [FoundWay] {
         ways.map { finder.find($0) }
     }

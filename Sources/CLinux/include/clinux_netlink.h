@@ -79,7 +79,8 @@ struct clinux_prefix {
 };
 
 /// Lists the destinations of all routes and rules, and of what the kernel learned about single destinations: how many, or a
-/// negated errno; -E2BIG where they are more than `capacity`, -ENOTUNIQ where one has several next hops.
+/// negated errno; -E2BIG where they are more than `capacity`, -ENOTUNIQ where one has several next hops, -EPROTOTYPE where
+/// one is for some ports or for a type of service.
 int clinux_route_prefixes(struct clinux_prefix *prefixes, int capacity);
 
 /// The MAC address of a neighbour; -ENOENT where it is not known, or known to be gone.
