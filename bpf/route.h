@@ -36,9 +36,10 @@ static __always_inline struct found find(
         struct relay_entry *entry = bpf_map_lookup_elem(&relay_entries, &slot);
         if (!entry) return none;
         __u32 state = *(volatile __u32 *)&entry->state;
+        // Before the comparisons: behind them the compiler knows the state, and would put its number here.
+        __u64 zero = zero_after(state);
         if (state == RELAY_SLOT_EMPTY) return none;
         if (state != RELAY_SLOT_LIVE) continue;
-        __u64 zero = zero_after(state);
         entry = (void *)entry + zero;
         if (*(__u64 *)&entry->in_source_port == ports && *(__u64 *)&entry->in_source4 == word) {
             return (struct found){entry, slot + zero};

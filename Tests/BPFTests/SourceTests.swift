@@ -23,6 +23,19 @@ struct SourceTests {
         }
     }
 
+    /// `zero_after` of bpf/route.h: an instruction that clears what it was given. Where the compiler sees which state it
+    /// is, it gives it a constant, and no read depends on the state any more.
+    @Test("What is read of a slot depends on its state, which the compiler has not put a number for")
+    func dependency() {
+        let (andNumber, moveNumber): (UInt8, [UInt8]) = (0x57, [0xB7, 0xB4])
+        let bytes = ProgramObject.bytes
+        let masks = stride(from: 8, to: bytes.count - 8, by: 8).filter {
+            bytes[$0] == andNumber && bytes[$0 + 1] < 16 && bytes[($0 + 2)..<($0 + 8)].allSatisfy { $0 == 0 }
+        }
+        #expect(masks.count >= 3, "each look-up has one")
+        for mask in masks { #expect(!moveNumber.contains(bytes[mask - 8]), "at byte \(mask)") }
+    }
+
     @Test("Every reason of the ABI is among the statistics, once and by its name; of the paths those twelve that are")
     func names() throws {
         let header = try String(
