@@ -12,6 +12,7 @@
 #include <bpf/bpf_endian.h>
 
 #include "CRelayABI.h"
+#include "checksum.h"
 
 struct channel_header {
     __be16 number;
@@ -72,6 +73,14 @@ static __always_inline int parse_ipv4(struct datagram *in, void *start, void *en
     in->ip_word = first;
     in->udp_length = length - sizeof *ip;
     return 0;
+}
+
+/// Whether the checksum of an IPv4 header without options is right, which came apart into words.
+static __always_inline int has_good_header(const struct datagram *in) {
+    __u64 sum = (__u32)in->ip_word + (in->ip_word >> 32) + (__u32)in->addresses4 + (in->addresses4 >> 32) +
+                (in->ttl | IPPROTO_UDP << 8 | (__u32)in->ip_checksum << 16);
+    sum = (__u32)sum + (sum >> 32);
+    return fold((sum & 0xFFFF) + (sum >> 16)) == 0xFFFF;
 }
 
 static __always_inline int parse_ipv6(struct datagram *in, void *start, void *end) {

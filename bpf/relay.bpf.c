@@ -62,6 +62,8 @@ static __always_inline int decide(
     }
     __u8 version = out->to->out_version;
     if (in->udp_checksum == 0 && (in->version != 4 || version != 4)) return RELAY_PASS_NO_CHECKSUM;
+    // Into IPv6 nothing would tell the next one that the header came spoiled; between IPv4 ends the checksum does.
+    if (in->version == 4 && version == 6 && !has_good_header(in)) return RELAY_PASS_BAD_HEADER;
     __u32 headers = header_length(version, out->to->out_channel) - ETH_HLEN;
     out->ip_length = headers + in->payload_length;
     out->udp_length = out->ip_length - (version == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));

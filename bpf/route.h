@@ -16,17 +16,33 @@ struct found {
     __u32 slot;
 };
 
+/// 0, which no compiler and no processor knows before it has the word. Added to an address, it has what is read there
+/// read after the word: by the compiler because it cannot look inside, by processors that reorder loads (ARM64) because
+/// the address depends on the word.
+static __always_inline __u64 zero_after(__u64 word) {
+    asm volatile("%0 &= 0" : "+r"(word));
+    return word;
+}
+
 /// The live entry whose key these words are; without one `entry` is 0.
+///
+/// The state is read once, and all else of the slot after it. So who finds an entry live sees everything that was written
+/// before it was published: key, departure and addresses of one and the same entry.
 static __always_inline struct found find(
     const struct relay_settings *settings, __u64 word, __u64 ports, __u32 first) {
     struct found none = {};
     for (__u32 probe = 0; probe < RELAY_PROBES; probe++) {
         __u32 slot = (first + probe) & settings->slot_mask;
         struct relay_entry *entry = bpf_map_lookup_elem(&relay_entries, &slot);
-        if (!entry || entry->state == RELAY_SLOT_EMPTY) return none;
-        if (*(__u64 *)&entry->in_source_port == ports && *(__u64 *)&entry->in_source4 == word &&
-            entry->state == RELAY_SLOT_LIVE) {
-            return (struct found){entry, slot};
+        if (!entry) return none;
+        __u32 state = *(volatile __u32 *)&entry->state;
+        // Before the comparisons: behind them the compiler knows the state, and would put its number here.
+        __u64 zero = zero_after(state);
+        if (state == RELAY_SLOT_EMPTY) return none;
+        if (state != RELAY_SLOT_LIVE) continue;
+        entry = (void *)entry + zero;
+        if (*(__u64 *)&entry->in_source_port == ports && *(__u64 *)&entry->in_source4 == word) {
+            return (struct found){entry, slot + zero};
         }
     }
     return none;

@@ -93,10 +93,12 @@ int cbpf_check_link(int link, int program) {
 }
 
 int cbpf_test(int program, struct cbpf_run *run) {
-    struct xdp_md context = {.data_end = run->packet_byte_count, .ingress_ifindex = run->interface_index};
+    struct xdp_md context = {.data = run->metadata_byte_count,
+                             .data_end = run->packet_byte_count,
+                             .ingress_ifindex = run->interface_index};
     LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = run->packet, .data_size_in = run->packet_byte_count,
                 .data_out = run->result, .data_size_out = run->result_byte_count, .repeat = (int)run->repeat);
-    if (run->interface_index) {
+    if (run->interface_index || run->metadata_byte_count) {
         options.ctx_in = &context;
         options.ctx_size_in = sizeof context;
     }

@@ -2,12 +2,15 @@
 #include "clinux_netlink.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <linux/capability.h>
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -35,6 +38,17 @@ int clinux_interface_addresses(struct clinux_interface_address *addresses, int c
 
 uint32_t clinux_interface_index(const char *name) { return if_nametoindex(name); }
 
+/// The MTU that the kernel's IPv6 uses on an interface; 0 without IPv6.
+static uint32_t read_ipv6_mtu(const char *name) {
+    char path[64 + IFNAMSIZ], text[16] = {0};
+    snprintf(path, sizeof path, "/proc/sys/net/ipv6/conf/%s/mtu", name);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) { return 0; }
+    ssize_t length = read(file, text, sizeof text - 1);
+    close(file);
+    return length > 0 ? (uint32_t)strtoul(text, NULL, 10) : 0;
+}
+
 int clinux_read_interface(uint32_t index, struct clinux_interface *interface) {
     struct ifreq request = {0};
     *interface = (struct clinux_interface){.index = index};
@@ -43,6 +57,7 @@ int clinux_read_interface(uint32_t index, struct clinux_interface *interface) {
     if (descriptor < 0) { return -errno; }
     memcpy(request.ifr_name, interface->name, IFNAMSIZ);
     if (ioctl(descriptor, SIOCGIFMTU, &request) == 0) { interface->mtu = (uint32_t)request.ifr_mtu; }
+    interface->ipv6_mtu = read_ipv6_mtu(interface->name);
     if (ioctl(descriptor, SIOCGIFHWADDR, &request) == 0) {
         interface->is_ethernet = request.ifr_hwaddr.sa_family == ARPHRD_ETHER;
         memcpy(interface->mac, request.ifr_hwaddr.sa_data, 6);

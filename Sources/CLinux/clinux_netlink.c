@@ -71,6 +71,14 @@ static void add_address(struct request *request, uint16_t type, struct clinux_ad
     request->header.nlmsg_len = NLMSG_ALIGN(request->header.nlmsg_len) + RTA_SPACE(length);
 }
 
+static void add_byte(struct request *request, uint16_t type, uint8_t value) {
+    struct rtattr *attribute = (void *)((char *)request + NLMSG_ALIGN(request->header.nlmsg_len));
+    attribute->rta_type = type;
+    attribute->rta_len = RTA_LENGTH(sizeof value);
+    *(uint8_t *)RTA_DATA(attribute) = value;
+    request->header.nlmsg_len = NLMSG_ALIGN(request->header.nlmsg_len) + RTA_SPACE(sizeof value);
+}
+
 static struct clinux_address read_address(const void *bytes, int family) {
     if (family == AF_INET) {
         struct in_addr v4;
@@ -111,6 +119,7 @@ int clinux_find_route(int netlink, struct clinux_address source, struct clinux_a
     request.route.rtm_src_len = request.route.rtm_dst_len;
     add_address(&request, RTA_DST, destination);
     add_address(&request, RTA_SRC, source);
+    add_byte(&request, RTA_IP_PROTO, IPPROTO_UDP);
     int length = ask(netlink, &request, answer, sizeof answer);
     if (length <= 0) { return length < 0 ? length : -EBADMSG; }
     const struct nlmsghdr *header = (const void *)answer;

@@ -3,11 +3,15 @@
 #include <linux/fib_rules.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "clinux_netlink.h"
+
+// FRA_DSCP, which is younger than the headers that this is built with.
+enum { rule_dscp = 25 };
 
 /// Where prefixes are written to.
 struct prefixes {
@@ -39,6 +43,19 @@ static uint32_t mtu_of(const struct rtattr *metrics) {
     return 0;
 }
 
+/// Whether a rule looks at ports, which one destination's datagrams do not share.
+static int selects_ports(const struct fib_rule_hdr *rule, int left) {
+    int has_ports = 0, is_of_udp = 1;
+    const struct rtattr *first = (const void *)((const char *)rule + NLMSG_ALIGN(sizeof *rule));
+    for (const struct rtattr *a = first; RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+        if (a->rta_type == FRA_SPORT_RANGE || a->rta_type == FRA_DPORT_RANGE || a->rta_type == rule_dscp) {
+            has_ports = 1;
+        }
+        if (a->rta_type == FRA_IP_PROTO) { is_of_udp = *(const uint8_t *)RTA_DATA(a) == IPPROTO_UDP; }
+    }
+    return has_ports && is_of_udp;
+}
+
 /// Takes one route or rule: 0, or a negated errno.
 static int take(struct prefixes *prefixes, const struct nlmsghdr *header) {
     // Both bodies begin alike: family and length of the destination's prefix.
@@ -48,6 +65,8 @@ static int take(struct prefixes *prefixes, const struct nlmsghdr *header) {
     int is_route = header->nlmsg_type == RTM_NEWROUTE;
     const struct rtattr *destination = 0, *metrics = 0;
     int left = (int)NLMSG_PAYLOAD(header, sizeof *body);
+    // Rules and IPv4 routes may be for one type of service.
+    if (body->rtm_tos || (!is_route && selects_ports(NLMSG_DATA(header), left))) { return -EPROTOTYPE; }
     for (const struct rtattr *a = RTM_RTA(body); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
         if (a->rta_type == RTA_DST) { destination = a; }
         if (is_route && a->rta_type == RTA_METRICS) { metrics = a; }
@@ -96,10 +115,9 @@ int clinux_route_prefixes(struct clinux_prefix *list, int capacity) {
     struct prefixes prefixes = {.list = list, .capacity = capacity};
     int error = 0;
     const unsigned char families[] = {AF_INET, AF_INET6};
-    for (int i = 0; i < 2 && !error; i++) {
-        error = dump(netlink, &prefixes, RTM_GETROUTE, families[i]);
-        if (!error) { error = dump(netlink, &prefixes, RTM_GETRULE, families[i]); }
-    }
+    // Rules first, as what routes say may end the listing.
+    for (int i = 0; i < 2 && !error; i++) { error = dump(netlink, &prefixes, RTM_GETRULE, families[i]); }
+    for (int i = 0; i < 2 && !error; i++) { error = dump(netlink, &prefixes, RTM_GETROUTE, families[i]); }
     close(netlink);
     return error ? error : prefixes.count;
 }

@@ -7,15 +7,12 @@ struct Attachment: Sendable {
     let interface: NetworkInterface
     /// Native or generic.
     let mode: XDPOptions.Mode
+    /// Whether the program may send frames by it.
+    private(set) var isDeparture = false
     private let link: Int32
 
     /// Native first; generic only where that is allowed.
     init(_ program: XDPProgram, to interface: NetworkInterface, _ wanted: XDPOptions.Mode) throws(PlaneError) {
-        // Also for what leaves where it came: see RELAY_ALWAYS_REDIRECT.
-        let error = program.addDevice(interface.index)
-        guard error == 0 else {
-            throw XDPProgram.refusal("letting frames leave by \(interface.name)", error, "")
-        }
         var refusal: Int32 = 0
         for mode in wanted == .auto ? [.native, .generic] : [wanted] {
             let link = cbpf_attach(program.program, interface.index, mode == .native ? 1 : 0)
@@ -27,13 +24,26 @@ struct Attachment: Sendable {
             }
             refusal = link
         }
-        program.removeDevice(interface.index)
         throw InterfaceChoice.refusal(of: interface, error: -refusal, wanted)
     }
 
     func detach(_ program: XDPProgram) {
         _ = clinux_close(link)
         program.removeDevice(interface.index)
+    }
+
+    /// Lets the program send frames by this interface, or pass those that would leave by it.
+    mutating func setDeparture(_ isWanted: Bool, _ program: XDPProgram) throws(PlaneError) {
+        guard isWanted != isDeparture else { return }
+        if isWanted {
+            let error = program.addDevice(interface.index)
+            guard error == 0 else {
+                throw XDPProgram.refusal("letting frames leave by \(interface.name)", error, "")
+            }
+        } else {
+            program.removeDevice(interface.index)
+        }
+        isDeparture = isWanted
     }
 
     /// Why the program is not at the interface any more; nothing while it is.

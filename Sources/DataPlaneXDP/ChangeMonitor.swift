@@ -94,6 +94,7 @@ final class ChangeMonitor: Sendable {
             tickEnds = now.advanced(byMilliseconds: Self.tickMilliseconds)
             session.recycle()
             session.checkAttachments()
+            session.followDepartures()
             ticks += 1
             guard ticks % Self.ticksBetweenRefreshes == 0 else { continue }
             session.refresh(ownFinder, isStopping: isToStop)

@@ -1,6 +1,7 @@
 // Unsafe code: the C function writes into an array that is lent to it for the call.
 
 import CLinux
+import Glibc
 import RelayWorker
 import STUN
 
@@ -27,8 +28,15 @@ struct DestinationClasses: Sendable, Equatable {
     private let lengths4: [UInt8]
     private let lengths6: [UInt8]
 
-    init(_ prefixes: [Prefix: UInt32]) {
+    /// Routes or rules look at more of a datagram than its addresses, at ports or its type of service: what leaves how
+    /// is known of each datagram alone, and nothing can be asked beforehand.
+    let isByDatagram: Bool
+
+    static let byDatagram = DestinationClasses([:], isByDatagram: true)
+
+    init(_ prefixes: [Prefix: UInt32], isByDatagram: Bool = false) {
         self.prefixes = prefixes
+        self.isByDatagram = isByDatagram
         func lengths(of family: AddressFamily) -> [UInt8] {
             Set(prefixes.keys.lazy.filter { $0.address.family == family }.map(\.length)).sorted(by: >)
         }
@@ -41,6 +49,7 @@ struct DestinationClasses: Sendable, Equatable {
     static func read() -> DestinationClasses? {
         var list = [clinux_prefix](repeating: clinux_prefix(), count: mostPrefixes)
         let count = unsafe clinux_route_prefixes(&list, Int32(list.count))
+        guard count != -EPROTOTYPE else { return .byDatagram }
         guard count >= 0 else { return nil }
         let prefixes = list.prefix(Int(count)).compactMap { prefix in
             IPAddress(prefix.address).map { (Prefix(address: $0, length: prefix.length), prefix.mtu) }

@@ -10,6 +10,9 @@ struct NetworkInterface: Hashable, Sendable {
     let name: String
     let driver: String
     let mtu: UInt32
+    /// Of IPv6 packets, which may be smaller: `net.ipv6.conf.NAME.mtu`, that routers' advertisements set, too. The other
+    /// one where there is no IPv6.
+    let ipv6MTU: UInt32
     let mac: MACAddress
     let isEthernet: Bool
     /// Large receive offload joins packets before a program could see them.
@@ -21,10 +24,15 @@ struct NetworkInterface: Hashable, Sendable {
     var isVeth: Bool { driver == "veth" }
 
     /// Whether the driver takes native programs and redirects for them; nothing where the kernel does not say.
-    var canXDP: Bool? {
+    var canXDP: Bool? { features.map { $0 & 3 == 3 } }
+
+    /// Whether the driver sends what another interface's program redirects to it, as it is now: some do only while they
+    /// have a program themselves, a veth while its other end has GRO or a program. Nothing where the kernel does not say.
+    var sendsRedirected: Bool? { features.map { $0 & 4 == 4 } }
+
+    private var features: UInt64? {
         var features: UInt64 = 0
-        guard unsafe clinux_xdp_features(index, &features) == 0 else { return nil }
-        return features & 3 == 3
+        return unsafe clinux_xdp_features(index, &features) == 0 ? features : nil
     }
 
     init?(index: UInt32) {
@@ -34,6 +42,7 @@ struct NetworkInterface: Hashable, Sendable {
         name = Self.text(read.name)
         driver = Self.text(read.driver)
         mtu = read.mtu
+        ipv6MTU = read.ipv6_mtu > 0 ? min(read.ipv6_mtu, read.mtu) : read.mtu
         mac = MACAddress(read.mac)
         isEthernet = read.is_ethernet != 0
         hasLRO = read.has_lro != 0

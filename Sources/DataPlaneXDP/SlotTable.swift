@@ -11,8 +11,8 @@ struct SlotIndex: Hashable, Sendable {
 
 /// The writer's side of `relay_entries`: an open-addressed hash table that a program reads while it changes.
 ///
-/// A slot is written while it is not live, then published by its state. A removed one is not written again before
-/// ``sweep(_:)`` is told that no reader can still hold it.
+/// A slot is written while it is not live, then published by its state, which a program reads first. A removed one loses
+/// its key at once, and is not written again before ``sweep(_:)`` is told that no reader can still hold it.
 @safe
 struct SlotTable: @unchecked Sendable {
     /// What a slot's memory may be used for; what readers see is in its `state`.
@@ -75,9 +75,16 @@ struct SlotTable: @unchecked Sendable {
     mutating func remove(_ slot: SlotIndex) {
         precondition(uses[slot.rawValue] == .live, "slot \(slot.rawValue) is not live")
         unsafe cbpf_publish_state(entries + slot.rawValue, RELAY_SLOT_REMOVED.rawValue)
+        clearKey(slot.rawValue)
         uses[slot.rawValue] = .quarantined
         liveCount -= 1
         quarantine.append(slot)
+    }
+
+    /// No datagram has a key of zeros: its version is none. Cleared before the quarantine, so that whoever reads the slot
+    /// after that finds no trace of the former entry, in whatever order a program reads.
+    private func clearKey(_ slot: Int) {
+        unsafe cbpf_clear_key(entries + slot)
     }
 
     mutating func setLease(_ slot: SlotIndex, _ lease: UInt32) {
@@ -135,6 +142,7 @@ struct SlotTable: @unchecked Sendable {
     mutating func clear() {
         for slot in 0..<count where unsafe uses[slot] != .free || entries[slot].state != RELAY_SLOT_EMPTY.rawValue {
             unsafe cbpf_publish_state(entries + slot, RELAY_SLOT_EMPTY.rawValue)
+            clearKey(slot)
             uses[slot] = .free
         }
         quarantine = []

@@ -124,15 +124,17 @@ struct WayFinder: Sendable {
         guard surroundings.addresses.contains(way.arrival), surroundings.addresses.contains(way.source) else {
             return FoundWay(isBarred: true)
         }
-        guard looksUp, !way.isHandedOver, let route = route(from: way.source, to: way.destination) else {
-            return FoundWay()
-        }
+        // By datagram, the program asks with what it has before it.
+        guard looksUp, !way.isHandedOver, classes?.isByDatagram != true,
+            let route = route(from: way.source, to: way.destination)
+        else { return FoundWay() }
         let neighbour = route.gateway ?? way.destination
         var found = FoundWay(neighbour: neighbour, interfaceIndex: route.interfaceIndex)
         guard let interface = surroundings.interfaces[route.interfaceIndex],
             let mac = macAddress(of: .init(address: neighbour, interfaceIndex: route.interfaceIndex))
         else { return found }
-        let mtu = route.mtu > 0 ? min(route.mtu, interface.mtu) : interface.mtu
+        let linkMTU = way.destination.family == .ipv6 ? interface.ipv6MTU : interface.mtu
+        let mtu = route.mtu > 0 ? min(route.mtu, linkMTU) : linkMTU
         found.nextHop = NextHop(
             interfaceIndex: interface.index, mtu: UInt16(clamping: mtu), destination: mac, source: interface.mac)
         return found

@@ -41,9 +41,13 @@ final class WorkerRoutes: RouteOffload {
             return
         }
         guard !place(route, in: &table) else { return }
+        wait(route, in: &table)
+        table.refusedCount += 1
+    }
+
+    private func wait(_ route: Route, in table: inout RouteTable) {
         waiting[route.id] = route
         table.waitingCount += 1
-        table.refusedCount += 1
     }
 
     private func place(_ route: Route, in table: inout RouteTable) -> Bool {
@@ -122,8 +126,16 @@ final class WorkerRoutes: RouteOffload {
                 }
             }
             table.waitingCount -= waiting.count
+            let refused = waiting
             waiting = [:]
-            for route in wanted.values where routes[route.id] == nil { install(route, in: &table) }
+            for route in wanted.values where routes[route.id] == nil {
+                // A route that waited already was refused once, and is not again by every doubt.
+                if refused[route.id] == nil {
+                    install(route, in: &table)
+                } else if !place(route, in: &table) {
+                    wait(route, in: &table)
+                }
+            }
             isInDoubt = false
             return ended
         }

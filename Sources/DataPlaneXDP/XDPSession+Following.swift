@@ -56,6 +56,11 @@ extension XDPSession {
     func followInterfaces(_ finder: inout WayFinder) {
         var attached = state.withLock { $0.attachments.map(\.interface.index) }
         if options.interfaces.isEmpty { attached += attachToNewcomers(beside: attached) }
+        followDepartures()
+        followSurroundings(attachedTo: attached, &finder)
+    }
+
+    private func followSurroundings(attachedTo attached: [UInt32], _ finder: inout WayFinder) {
         let surroundings = Surroundings.read(attachedTo: attached)
         guard surroundings != finder.surroundings else { return }
         if surroundings.interfaces != finder.surroundings.interfaces { configure(surroundings) }
@@ -96,12 +101,14 @@ extension XDPSession {
         state.withLock { $0.table?.sweep(quarantine) }
     }
 
-    /// Looks for what the kernel does not tell of: a path's MTU, a redirect.
+    /// Looks for what the kernel does not tell of: a path's MTU, a redirect, an interface's MTU of IPv6.
     func followExceptions(_ finder: inout WayFinder, isStopping: () -> Bool) {
         guard options.nextHop == .fib else { return }
+        let surroundings = finder.surroundings
+        followSurroundings(attachedTo: state.withLock { $0.attachments.map(\.interface.index) }, &finder)
         let classes = DestinationClasses.read()
         // Where every destination is asked for, nothing tells which have changed.
-        guard classes == nil || classes != finder.classes else { return }
+        guard classes == nil || classes != finder.classes || surroundings != finder.surroundings else { return }
         followChange(of: nil, &finder, isStopping: isStopping)
     }
 

@@ -127,6 +127,10 @@ public final class XDPSession: Sendable {
             for interface in interfaces {
                 state.attachments.append(try Attachment(program, to: interface, options.mode))
             }
+            // Once all programs are there: with its own a driver may begin to send.
+            for (index, isDeparture) in Self.departures(of: state.attachments).enumerated() {
+                try state.attachments[index].setDeparture(isDeparture, program)
+            }
             state.monitor = try ChangeMonitor(self, finder)
         } catch {
             detach(&state)

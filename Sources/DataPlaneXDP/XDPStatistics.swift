@@ -30,7 +30,7 @@ public struct FrameCount: Sendable {
         }
     }
 
-    private static let names: [(index: UInt32, verdict: String, reason: String)] = {
+    static let names: [(index: UInt32, verdict: String, reason: String)] = {
         let paths: [(UInt32, String, String)] = (0..<RELAY_PATHS.rawValue).compactMap { path in
             let isChannel = (
                 from: path & RELAY_PATH_IN_CHANNEL.rawValue != 0, to: path & RELAY_PATH_OUT_CHANNEL.rawValue != 0
@@ -53,6 +53,7 @@ public struct FrameCount: Sendable {
         (RELAY_PASS_NO_CHECKSUM, "no_checksum"), (RELAY_PASS_PADDING, "padding"),
         (RELAY_PASS_NO_NEXT_HOP, "no_next_hop"), (RELAY_PASS_TOO_BIG, "too_big"),
         (RELAY_PASS_NO_HEADROOM, "no_headroom"), (RELAY_PASS_NO_HAIRPIN, "no_hairpin"),
+        (RELAY_PASS_BAD_HEADER, "bad_header"),
         (RELAY_DROP_TTL, "ttl"), (RELAY_DROP_REWRITE, "rewrite"), (RELAY_DROP_RATE, "rate"),
     ]
 }

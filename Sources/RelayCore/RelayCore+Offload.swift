@@ -21,13 +21,20 @@ extension RelayCore {
     func route(of channel: UInt32) -> Route? {
         let binding = channels[channel]
         let allocation = allocations[binding.allocation]
-        guard binding.isActive, let permission = permission(of: binding.allocation, binding.peer.ip),
-            let relay = allocation[binding.peer.family]
+        guard binding.isActive, let relay = allocation[binding.peer.family], let until = lease(of: channel)
         else { return nil }
         return Route(
             id: RouteID(index: channel), client: allocation.client, server: allocation.server, channel: binding.number,
-            relay: relay.address, peer: binding.peer, until: min(binding.expires, permissions[permission].expires),
-            meters: routeMeters(of: binding.allocation))
+            relay: relay.address, peer: binding.peer, until: until, meters: routeMeters(of: binding.allocation))
+    }
+
+    /// How long a channel may forward without another request: binding, permission and allocation must all be alive.
+    func lease(of channel: UInt32) -> Instant? {
+        let binding = channels[channel]
+        guard let permission = permission(of: binding.allocation, binding.peer.ip),
+            let relay = allocations[binding.allocation][binding.peer.family]
+        else { return nil }
+        return min(binding.expires, permissions[permission].expires, relay.expires)
     }
 
     /// Adds what a plane forwarded by itself, to the meters too.

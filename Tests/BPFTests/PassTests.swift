@@ -9,7 +9,7 @@ import Testing
 @Suite("What is passed, unchanged and counted", .enabled(if: Kernel.isAvailable, "\(Kernel.reason)"))
 struct PassTests {
     /// A frame that a route would take, and a way to spoil it.
-    private func expect(
+    func expect(
         _ reason: relay_reason, _ verdict: Kernel.Verdict = .pass, in world: World, _ frame: [UInt8],
         _ location: SourceLocation = #_sourceLocation
     ) throws {
@@ -21,13 +21,13 @@ struct PassTests {
         #expect(after.bytes == before.bytes + UInt64(frame.count), "\(reason)", sourceLocation: location)
     }
 
-    private func fromClient(_ route: ReferenceRoute, _ count: Int = 20) -> Frame {
+    func fromClient(_ route: ReferenceRoute, _ count: Int = 20) -> Frame {
         Frame(
             from: route.route.client, to: route.route.server,
             data: channelData(route.route.channel.rawValue, [UInt8](repeating: 7, count: count)))
     }
 
-    private func fromPeer(_ route: ReferenceRoute) -> Frame {
+    func fromPeer(_ route: ReferenceRoute) -> Frame {
         Frame(from: route.route.peer, to: route.route.relay, data: [1, 2, 3, 4, 5])
     }
 
@@ -37,6 +37,43 @@ struct PassTests {
         let frame = fromClient(try world.addRoute(.ipv4, .ipv4)).bytes
         world.kernel.program.disable()
         try expect(RELAY_PASS_NOT_CONFIGURED, in: world, frame)
+        let settings = try world.kernel.shareSettings()
+        settings.pointee.magic = RELAY_MAGIC
+        #expect(try world.kernel.run(frame).verdict == .transmit)
+        for version in [RELAY_ABI_VERSION + 1, RELAY_ABI_VERSION - 1, 0] {
+            settings.pointee.version = version
+            try expect(RELAY_PASS_NOT_CONFIGURED, in: world, frame)
+        }
+        settings.pointee = relay_settings()
+        try expect(RELAY_PASS_NOT_CONFIGURED, in: world, frame)
+    }
+
+    @Test("A spoiled IPv4 header does not leave as IPv6, which has no checksum; between IPv4 ends it stays spoiled")
+    func badHeader() throws {
+        var world = try World()
+        let crossed = try world.addRoute(.ipv4, .ipv6), back = try world.addRoute(.ipv6, .ipv4)
+        let hairpin = try world.addHairpin(.ipv4, .ipv6, relays: .ipv4)[0]
+        let same = try world.addRoute(.ipv4, .ipv4)
+        for frame in [fromClient(crossed), fromPeer(back), fromClient(hairpin)] {
+            for error: UInt16 in [1, 0x0100, 0x8000, 0xFFFE] {
+                var spoiled = frame
+                spoiled.ipError = error
+                try expect(RELAY_PASS_BAD_HEADER, in: world, spoiled.bytes)
+            }
+            #expect(try world.differences([frame]) == [])
+            #expect(try world.kernel.run(frame.bytes).verdict == .transmit)
+            // Any one bit that the program does not look at otherwise: traffic class, identification, time to live.
+            for offset in [15, 18, 19, 22] {
+                var bytes = frame.bytes
+                bytes[offset] ^= 0x10
+                try expect(RELAY_PASS_BAD_HEADER, in: world, bytes)
+            }
+        }
+        for var frame in [fromClient(same), fromPeer(same)] {
+            frame.ipError = 1
+            #expect(try world.differences([frame]) == [])
+            #expect(try world.kernel.run(frame.bytes).verdict == .transmit)
+        }
     }
 
     @Test("Frames that are no plain IPv4 or IPv6 to this host")

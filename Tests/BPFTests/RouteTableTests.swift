@@ -104,6 +104,10 @@ struct RouteTableTests {
             #expect(session.statistics.waitingRoutes == excess)
             #expect(session.statistics.refusedRoutes == UInt64(excess))
             #expect(offload.routeCount == options.routes + excess)
+            // A doubt finds them as they are, and refuses nobody anew.
+            #expect(offload.reconcile(with: (0..<options.routes + excess).map { route($0) }).isEmpty)
+            #expect(session.statistics.waitingRoutes == excess)
+            #expect(session.statistics.refusedRoutes == UInt64(excess))
 
             #expect(session.lapsedRouteCount == 0)
             let now = SystemClock.now().monotonic

@@ -68,6 +68,29 @@ struct SlotTableTests {
         #expect(kernel.table.insert(entry) == slot)
     }
 
+    @Test("A removed slot has no key any more: nothing of it can match while the next entry is written")
+    func clearedKeys() throws {
+        let kernel = try Kernel(routes: 1)
+        let entry = Direction.toPeer(route(1)).entry(lease: .max, nextHop: 0, flags: 0, seed: Kernel.seed)
+        let first = kernel.table.insert(entry)
+        let slot = try #require(first)
+        func hasKey() -> Bool {
+            let line = kernel.program.entries[slot.rawValue]
+            return line.in_source4 != 0 || line.in_destination4 != 0 || line.in_source_port != 0
+                || line.in_destination_port != 0 || line.in_channel != 0 || line.in_version != 0
+        }
+        #expect(hasKey())
+        kernel.table.remove(slot)
+        #expect(!hasKey())
+        // What the route carried is still to be had.
+        #expect(kernel.table.traffic(slot) == 0 && kernel.program.entries[slot.rawValue].out_version == 4)
+        kernel.table.sweep(kernel.table.takeQuarantined())
+        let second = kernel.table.insert(entry)
+        #expect(second == slot && hasKey())
+        kernel.table.clear()
+        #expect(!hasKey())
+    }
+
     @Test("A full table refuses, and what it holds goes on")
     func full() throws {
         let kernel = try Kernel(routes: 1)

@@ -1,3 +1,4 @@
+import Foundation
 import PlaneTestKit
 import STUN
 import Testing
@@ -78,6 +79,36 @@ struct DestinationClassesTests {
     }
 
     @Test(
+        "IPv6 keeps to the interface's MTU of IPv6, which may be smaller and changes without a notice",
+        .enabled(if: TestNamespace.isAllowed && Kernel.isAvailable, "needs root"))
+    func ipv6MTU() throws {
+        let namespace = try RouteHost.namespace()
+        try namespace.command("address", "add", "2001:db8::1/64", "dev", "x0", "nodad")
+        try namespace.command("-6", "neigh", "add", "2001:db8::7", "lladdr", "02:00:00:00:00:0e", "dev", "x0")
+        try namespace.command("-6", "neigh", "add", "2001:db8::8", "lladdr", "02:00:00:00:00:0f", "dev", "x0")
+        try namespace.command("-6", "route", "add", "2001:db8::8/128", "dev", "x0", "mtu", "1290")
+        func way(_ source: String, _ destination: String) -> Way {
+            Way(arrival: ip(source), source: ip(source), destination: ip(destination), isHandedOver: false)
+        }
+        let ways = [
+            way("192.0.2.1", "192.0.2.254"), way("2001:db8::1", "2001:db8::7"), way("2001:db8::1", "2001:db8::8"),
+        ]
+        try namespace.inside {
+            let session = try XDPSession(XDPOptions(serving: ip("192.0.2.1"), on: "x0"))
+            try session.prepare()
+            defer { session.detachIfUnused() }
+            var finder = try WayFinder(session.withTable { $0.finder.surroundings }, looksUp: true)
+            defer { finder.close() }
+            func mtus() -> [UInt16?] { Self.found(by: &finder, ways).map { $0.nextHop?.mtu } }
+            #expect(mtus() == [1500, 1500, 1290])
+            try "1400".write(toFile: "/proc/sys/net/ipv6/conf/x0/mtu", atomically: false, encoding: .utf8)
+            session.followExceptions(&finder) { false }
+            #expect(mtus() == [1500, 1400, 1290])
+            #expect(finder.surroundings == session.withTable { $0.finder.surroundings })
+        }
+    }
+
+    @Test(
         "What neighbours were listed as is used until they are told of; who came since is asked for",
         .enabled(if: TestNamespace.isAllowed, "making network namespaces needs root"))
     func listedNeighbours() throws {
@@ -133,6 +164,48 @@ struct DestinationClassesTests {
         try namespace.command(
             "route", "add", "203.0.113.0/24", "nexthop", "via", "192.0.2.253", "nexthop", "via", "192.0.2.252")
         try namespace.inside { #expect(DestinationClasses.read() == nil) }
+    }
+
+    @Test(
+        "Where rules look at ports or the type of service, the program asks for each datagram",
+        .enabled(if: TestNamespace.isAllowed, "making network namespaces needs root"),
+        arguments: [["ipproto", "udp", "dport", "7000"], ["sport", "49152-65534"], ["tos", "0x10"]])
+    func byDatagram(selector: [String]) throws {
+        let namespace = try RouteHost.namespace()
+        // Of no concern to UDP.
+        try namespace.command("rule", "add", "ipproto", "tcp", "dport", "25", "lookup", "main")
+        let way = Way(
+            arrival: ip("192.0.2.1"), source: ip("192.0.2.1"), destination: ip("203.0.113.1"), isHandedOver: false)
+        try namespace.inside {
+            let interface = try #require(NetworkInterface(name: "x0"))
+            var finder = try WayFinder(.read(attachedTo: [interface.index]), looksUp: true)
+            defer { finder.close() }
+            #expect(finder.classes?.isByDatagram == false && finder.find(way).nextHop != nil)
+            try namespace.command(["rule", "add"] + selector + ["lookup", "main"])
+            finder.follow(DestinationClasses.read())
+            #expect(finder.classes == .byDatagram && finder.find(way) == FoundWay())
+            try namespace.command(["rule", "delete"] + selector + ["lookup", "main"])
+            finder.follow(DestinationClasses.read())
+            #expect(finder.find(way).nextHop != nil)
+        }
+    }
+
+    @Test(
+        "A rule for UDP alone is asked for",
+        .enabled(if: TestNamespace.isAllowed, "making network namespaces needs root"))
+    func ruleOfUDP() throws {
+        let namespace = try RouteHost.namespace()
+        try namespace.command("rule", "add", "ipproto", "udp", "lookup", "100")
+        try namespace.command("route", "add", "default", "via", "192.0.2.253", "table", "100")
+        try namespace.command("neigh", "add", "192.0.2.253", "lladdr", "02:00:00:00:00:0b", "dev", "x0")
+        let way = Way(
+            arrival: ip("192.0.2.1"), source: ip("192.0.2.1"), destination: ip("203.0.113.1"), isHandedOver: false)
+        try namespace.inside {
+            let interface = try #require(NetworkInterface(name: "x0"))
+            var finder = try WayFinder(.read(attachedTo: [interface.index]), looksUp: true)
+            defer { finder.close() }
+            #expect(finder.find(way).nextHop?.destination == MACAddress((2, 0, 0, 0, 0, 0x0B)))
+        }
     }
 
     private static func found(by finder: inout WayFinder, _ ways: [Way]) -> [FoundWay] {

@@ -42,7 +42,9 @@ package final class TestNamespace {
     }
 
     /// Runs `ip` with these arguments inside.
-    package func command(_ arguments: String...) throws { try Self.run(["-n", name] + arguments) }
+    package func command(_ arguments: String...) throws { try command(arguments) }
+
+    package func command(_ arguments: [String]) throws { try Self.run(["-n", name] + arguments) }
 
     /// Runs `body` on a thread that is inside.
     package func inside<R>(_ body: @escaping () throws -> R) throws -> R {

@@ -28,6 +28,9 @@ public struct Frame: Equatable {
 
     public var ipByteCount: Int { (source.family == .ipv4 ? 28 : 48) + data.count }
 
+    /// Whether an IPv4 header's checksum is right; the error of all ones is none.
+    public var hasGoodHeader: Bool { onesComplementSum(of: bytes[14..<34]) == 0xFFFF }
+
     /// The frame's bytes, all checksums summed from scratch.
     public var bytes: [UInt8] {
         var bytes = ethernetDestination + ethernetSource

@@ -46,6 +46,7 @@ public enum ReferenceVerdict: Equatable {
 
     public enum Pass: Equatable {
         case group, badLength, notChannelData, noChannel, noPeer, leaseOver, noChecksum, padding, tooBig, noHairpin
+        case badHeader
     }
 }
 
@@ -115,6 +116,7 @@ public struct ReferenceRelay {
         var out = Frame(from: source, to: destination, data: data)
         let isIPv4 = (before: frame.source.family == .ipv4, after: source.family == .ipv4)
         if !frame.hasChecksum, !(isIPv4.before && isIPv4.after) { return .passes(.noChecksum) }
+        if isIPv4.before, !isIPv4.after, !frame.hasGoodHeader { return .passes(.badHeader) }
         if out.ipByteCount > hop.mtu { return .passes(.tooBig) }
         if frame.timeToLive <= 1 { return .drops }
         out.ethernetDestination = hop.destination

@@ -55,6 +55,8 @@ struct cbpf_run {
     uint32_t result_byte_count;
     /// The interface that the packet came in on; 0 for loopback.
     uint32_t interface_index;
+    /// Bytes at the start of `packet` that are metadata before the frame, as a driver leaves them in the headroom.
+    uint32_t metadata_byte_count;
     /// Runs in a row. The packet is not put back between them.
     uint32_t repeat;
     /// XDP_PASS and its siblings.
@@ -82,6 +84,12 @@ uint64_t cbpf_tick_nanoseconds(void);
 
 static inline void cbpf_publish_state(struct relay_entry *entry, uint32_t state) {
     __atomic_store_n(&entry->state, state, __ATOMIC_RELEASE);
+}
+
+/// Takes the key out of an entry that is not live any more.
+static inline void cbpf_clear_key(struct relay_entry *entry) {
+    __atomic_store_n((uint64_t *)&entry->in_source_port, 0, __ATOMIC_RELAXED);
+    __atomic_store_n((uint64_t *)&entry->in_source4, 0, __ATOMIC_RELAXED);
 }
 
 static inline void cbpf_set_lease(struct relay_entry *entry, uint32_t lease) {
@@ -114,10 +122,6 @@ static inline void cbpf_set_limit(struct relay_bucket *bucket, uint64_t interval
 
 static inline uint32_t cbpf_state(const struct relay_entry *entry) {
     return __atomic_load_n(&entry->state, __ATOMIC_RELAXED);
-}
-
-static inline void cbpf_set_swap_mtu(struct relay_settings *settings, uint16_t mtu) {
-    __atomic_store_n(&settings->swap_mtu, mtu, __ATOMIC_RELAXED);
 }
 
 static inline uint64_t cbpf_traffic(const struct relay_entry *entry) {

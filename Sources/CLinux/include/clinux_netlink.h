@@ -20,6 +20,8 @@ struct clinux_interface {
     char driver[32];
     uint32_t index;
     uint32_t mtu;
+    /// Of IPv6 packets (`net.ipv6.conf.NAME.mtu`); 0 without IPv6.
+    uint32_t ipv6_mtu;
     uint8_t mac[6];
     uint8_t is_ethernet;
     /// Large receive offload is on.
@@ -34,7 +36,7 @@ struct clinux_interface {
 int clinux_read_interface(uint32_t index, struct clinux_interface *interface);
 
 /// What an interface's driver offers to XDP programs, as NETDEV_XDP_ACT_* of linux/netdev.h: bit 0 for native programs, bit
-/// 1 for redirecting. The negated errno where the kernel does not say (before Linux 6.3).
+/// 1 for redirecting, bit 2 for sending what was redirected. The negated errno where the kernel does not say (before Linux 6.3).
 int clinux_xdp_features(uint32_t index, uint64_t *features);
 
 /// The index of an interface; 0 if there is none of that name.
@@ -77,7 +79,8 @@ struct clinux_prefix {
 };
 
 /// Lists the destinations of all routes and rules, and of what the kernel learned about single destinations: how many, or a
-/// negated errno; -E2BIG where they are more than `capacity`, -ENOTUNIQ where one has several next hops.
+/// negated errno; -E2BIG where they are more than `capacity`, -ENOTUNIQ where one has several next hops, -EPROTOTYPE where
+/// one is for some ports or for a type of service.
 int clinux_route_prefixes(struct clinux_prefix *prefixes, int capacity);
 
 /// The MAC address of a neighbour; -ENOENT where it is not known, or known to be gone.

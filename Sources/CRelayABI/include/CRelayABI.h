@@ -7,7 +7,7 @@
 /// `relay_settings.magic`: a map of zeros is no configuration, and the program passes everything.
 #define RELAY_MAGIC 0x52454C59u
 /// Of this header; a program of another version passes everything.
-#define RELAY_ABI_VERSION 3u
+#define RELAY_ABI_VERSION 4u
 
 /// How many neighbouring slots a look-up tries.
 #define RELAY_PROBES 32
@@ -201,6 +201,8 @@ enum relay_reason {
     RELAY_PASS_NO_HEADROOM,
     /// To a relayed address of this relay that has no channel for the sender.
     RELAY_PASS_NO_HAIRPIN,
+    /// An IPv4 header whose checksum is wrong, and IPv6 leaves, which has none.
+    RELAY_PASS_BAD_HEADER,
 
     /// Dropped.
     RELAY_DROP_TTL,

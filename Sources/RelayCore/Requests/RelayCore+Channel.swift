@@ -72,10 +72,8 @@ extension RelayCore {
 
     /// Makes a channel forward, or prolongs its lease. Its binding and its permission must be alive.
     mutating func activate(_ channel: UInt32, into effects: inout Effects) {
-        let binding = channels[channel]
-        guard let permission = permission(of: binding.allocation, binding.peer.ip) else { return }
-        guard !binding.isActive else {
-            let until = min(binding.expires, permissions[permission].expires)
+        guard let until = lease(of: channel) else { return }
+        guard !channels[channel].isActive else {
             return effects.append(.route(.renew(RouteID(index: channel), until: until)))
         }
         setActive(channel, true)

@@ -93,7 +93,8 @@ final class Kernel {
     func run(_ frame: [UInt8]) throws -> Outcome { try run([frame])[0] }
 
     /// Runs each frame once, in order.
-    func run(_ frames: [[UInt8]]) throws -> [Outcome] {
+    /// - Parameter metadataByteCount: how many bytes of each are metadata in the headroom, before the frame.
+    func run(_ frames: [[UInt8]], metadataByteCount: Int = 0) throws -> [Outcome] {
         let room = 4096
         let results = UnsafeMutableRawPointer.allocate(byteCount: room * frames.count, alignment: 16)
         let packets = UnsafeMutableRawPointer.allocate(byteCount: room * frames.count, alignment: 16)
@@ -112,6 +113,7 @@ final class Kernel {
             run.packet_byte_count = UInt32(frame.count)
             run.result = results + index * room
             run.result_byte_count = UInt32(room)
+            run.metadata_byte_count = UInt32(metadataByteCount)
             run.repeat = 1
             runs.append(run)
         }
@@ -123,6 +125,16 @@ final class Kernel {
                 bytes: Array(
                     UnsafeRawBufferPointer(start: UnsafeRawPointer(run.result), count: Int(run.result_byte_count))))
         }
+    }
+
+    /// The settings as the program reads them; the mapping lives as long as the process.
+    func shareSettings() throws -> UnsafeMutablePointer<relay_settings> {
+        var error: Int32 = 0
+        guard
+            let memory = cbpf_share(
+                program.descriptor(ofMap: "relay_settings"), MemoryLayout<relay_settings>.stride, &error)
+        else { throw Refused(errno: -error) }
+        return memory.bindMemory(to: relay_settings.self, capacity: 1)
     }
 
     /// A meter's element, if a route is held to it.

@@ -30,6 +30,14 @@ struct NaiveRelay {
         var expires: Instant
         var permissions: [IPAddress: Instant] = [:]
         var channels: [UInt16: Channel] = [:]
+
+        /// Leases what is active for as long as binding, permission and allocation last.
+        mutating func lease() {
+            for (number, channel) in channels where channel.isActive {
+                guard let permission = permissions[channel.peer.ip] else { continue }
+                channels[number]?.lease = min(channel.expires, permission, expires)
+            }
+        }
     }
 
     struct Allocation {
@@ -175,7 +183,10 @@ extension NaiveRelay {
             return "refresh success lifetime=0"
         }
         let granted = min(max(lifetime ?? 600, 600), 3600)
-        for family in families { allocations[client]?.relayed[family]?.expires = now.advanced(bySeconds: granted) }
+        for family in families {
+            allocations[client]?.relayed[family]?.expires = now.advanced(bySeconds: granted)
+            allocations[client]?.relayed[family]?.lease()
+        }
         return "refresh success lifetime=\(granted)"
     }
 
@@ -221,8 +232,8 @@ extension NaiveRelay {
         relayed.permissions[peer] = expires
         for (number, channel) in relayed.channels where channel.peer.ip == peer && now < channel.expires {
             relayed.channels[number]?.isActive = true
-            relayed.channels[number]?.lease = min(channel.expires, expires)
         }
+        relayed.lease()
         allocations[client]?.relayed[peer.family] = relayed
     }
 }

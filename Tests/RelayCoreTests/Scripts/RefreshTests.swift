@@ -61,6 +61,22 @@ struct RefreshTests {
         #expect(client.relay.core.counters.allocations == 1)
     }
 
+    @Test("a route's lease ends with its allocation, and goes on when that does")
+    func leases() {
+        let client = allocated()
+        let success = "-> \(Self.address): refresh success lifetime=600 signed-sha1"
+        _ = client.relay.pass(seconds: 400)
+        let bound = client.bind(0x4000, to: "192.0.2.9:9000")
+        #expect(bound.first?.hasPrefix("install #0 ") == true && bound.first?.hasSuffix(" 200s") == true, "\(bound)")
+        #expect(client.permit("192.0.2.9:1").first == "renew #0 200s")
+        #expect(client.refresh() == ["renew #0 300s", success])
+        // The permission is what ends first now.
+        #expect(client.refresh() == [success])
+        _ = client.relay.pass(seconds: 200)
+        #expect(client.refresh() == [success])
+        #expect(client.relay.core.activeRoutes.map(\.until) == client.relay.routes.values.map(\.until))
+    }
+
     @Test("a release closes routes before the socket, and frees quota, port and five-tuple")
     func release() {
         let client = allocated()
