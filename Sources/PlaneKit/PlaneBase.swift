@@ -64,7 +64,7 @@ public struct PlaneBase: ~Copyable {
         let result = clinux_set_option(descriptor, SOL_UDP, UDP_GRO, offloads.receive ? 1 : 0)
         guard result >= 0 || !offloads.receive else {
             throw PlaneError(
-                what: "UDP_GRO", why: String(systemErrorNumber: -result), mend: "Switch receive offload off")
+                what: "UDP_GRO", why: String(systemErrorNumber: -result), mend: "Leave gro out of --offloads")
         }
     }
 
