@@ -1,4 +1,5 @@
 import Dispatch
+import Glibc
 import PlaneTestKit
 import RelayCore
 import STUN
@@ -16,6 +17,8 @@ struct QuestionTests {
         let stage = try RelayStage(stack)
         for round in 0..<5 {
             for _ in 0..<8 { try StageClient(stage, .ipv4).allocate(.ipv4) }
+            // Until the worker has shown its counters, for which it wakes by itself.
+            usleep(300_000)
             let answered = DispatchSemaphore(value: 0)
             let kicked = Mutex(0)
             #expect(
