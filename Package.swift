@@ -83,7 +83,8 @@ let package = Package(
         .executableTarget(
             name: "relayd",
             dependencies: [
-                "STUN", "RelayCore", "RelayWorker", "DataPlaneSocket", "DataPlaneIOUring", "DataPlaneXDP", "CYAML",
+                "STUN", "RelayCore", "RelayWorker", "PlaneKit", "DataPlaneSocket", "DataPlaneIOUring", "DataPlaneXDP",
+                "CYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "CoreMetrics", package: "swift-metrics"),
@@ -115,7 +116,8 @@ let package = Package(
             ],
             path: "Tests/PlaneTestKit", swiftSettings: strict),
         .testTarget(
-            name: "PlaneKitTests", dependencies: ["PlaneKit", "PlaneTestKit", "RelayCore", "STUN", "TestSeed"],
+            name: "PlaneKitTests",
+            dependencies: ["PlaneKit", "PlaneTestKit", "RelayWorker", "RelayCore", "STUN", "TestSeed", "CLinux"],
             swiftSettings: strict),
         .testTarget(
             name: "PlaneConformanceTests",
@@ -151,7 +153,7 @@ let package = Package(
         .testTarget(
             name: "relaydTests",
             dependencies: [
-                "relayd", "DataPlaneXDP", "RelayWorker", "RelayCore", "STUN", "TestSeed",
+                "relayd", "DataPlaneXDP", "PlaneKit", "RelayWorker", "RelayCore", "STUN", "TestSeed",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),

@@ -12,6 +12,8 @@ extension IOUringIO {
     private static var entryInterval: Int { 4 }
 
     public mutating func receive(until deadline: Instant?) throws(PlaneError) -> Int {
+        // Whoever called looks into the mail now.
+        defer { wasWoken = false }
         submit()
         if let failure { throw PlaneError(failure) }
         recycle()
@@ -68,7 +70,7 @@ extension IOUringIO {
 
     /// Nanoseconds until `deadline`, 0 if something waits already or a socket is to be attended to; nil for ever.
     private func remaining(until deadline: Instant?) -> Int64? {
-        if !base.reports.isEmpty || base.sockets.hasWaiting { return 0 }
+        if wasWoken || !base.reports.isEmpty || base.sockets.hasWaiting { return 0 }
         guard let deadline else { return nil }
         let now = clinux_monotonic_nanoseconds()
         return Int64(clamping: deadline.nanoseconds > now ? deadline.nanoseconds - now : 0)
@@ -108,7 +110,9 @@ extension IOUringIO {
                     latest = completion.token
                     if row == Self.roundLimit { noteBusy(completion.token) }
                 case .send: finish(completion)
-                case .wake: if !completion.hasMore { isWatchingWake = false }
+                case .wake:
+                    wasWoken = true
+                    isWatchingWake = completion.hasMore
                 case .cancel, nil: break
                 }
             }

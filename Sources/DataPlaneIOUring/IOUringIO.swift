@@ -26,6 +26,9 @@ public struct IOUringIO: DatagramIO, ~Copyable {
     /// The worker's wake-up descriptor, and whether it is watched.
     var wakeDescriptor: Int32 = -1
     var isWatchingWake = false
+    /// Whether the watch has said so since `receive` returned last. It tells edges, and whoever awaits something else may
+    /// have taken this one.
+    var wasWoken = false
     /// False once the plane is about to be left.
     var isReceiving = true
     /// Turns since the ring was entered last.

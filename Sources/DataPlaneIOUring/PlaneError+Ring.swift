@@ -52,10 +52,7 @@ extension PlaneError {
         let reason = String(systemErrorNumber: error.errno)
         let upgrade = "Run \(IOUringPlane.oldestKernel) or newer, or use the socket plane"
         switch error.step {
-        case .files:
-            return PlaneError(
-                what: "registering sockets with io_uring", why: reason,
-                mend: "Raise the limit of open files (ulimit -n, LimitNOFILE)")
+        case .files: return files(error.errno)
         case .buffers where error.errno == ENOMEM:
             return PlaneError(
                 what: "registering buffers with io_uring", why: reason,
@@ -70,10 +67,36 @@ extension PlaneError {
                 why: error.errno == EINVAL ? "this kernel has none" : reason, mend: upgrade)
         case .send:
             return PlaneError(what: "a sendmsg of io_uring", why: reason, mend: upgrade)
-        case .setup, .enter:
-            return PlaneError(what: "io_uring_enter", why: reason, mend: "This is a defect; please report it")
+        case .setup, .enter: return enter(error.errno)
         }
     }
+
+    private static func files(_ errno: Int32) -> PlaneError {
+        let mend =
+            switch errno {
+            case EMFILE, ENFILE: "Raise the limit of open files (ulimit -n, LimitNOFILE)"
+            case ENOMEM: memoryMend
+            default: "Run \(IOUringPlane.oldestKernel) or newer, or use the socket plane"
+            }
+        return PlaneError(
+            what: "registering sockets with io_uring", why: String(systemErrorNumber: errno), mend: mend)
+    }
+
+    private static func enter(_ errno: Int32) -> PlaneError {
+        let what = "io_uring_enter"
+        switch errno {
+        case ENOMEM, EAGAIN:
+            return PlaneError(what: what, why: "the kernel has no memory for requests", mend: memoryMend)
+        case EBADR:
+            return PlaneError(what: what, why: "the kernel lost completions for want of memory", mend: memoryMend)
+        default:
+            return PlaneError(
+                what: what, why: String(systemErrorNumber: errno), mend: "This is a defect; please report it")
+        }
+    }
+
+    private static let memoryMend =
+        "Give the host or the memory group (memory.max) more memory, or use the socket plane"
 }
 
 /// What the host's administrator has set: 0 where everybody may, nothing where the kernel has no such switch.

@@ -98,10 +98,13 @@ private struct ProbeSockets: ~Copyable {
             var message = unsafe msghdr()
             unsafe message.msg_name = UnsafeMutableRawPointer(name)
             unsafe message.msg_namelen = nameLength
-            guard unsafe ring.queueMessage(file: 0, &message, Token(.send)) else {
-                throw RingError(step: .send, errno: EBUSY)
+            // The kernel reads it when it is submitted, not when it is queued.
+            try unsafe withUnsafePointer(to: &message) { message throws(RingError) in
+                guard unsafe ring.queueMessage(file: 0, message, Token(.send)) else {
+                    throw RingError(step: .send, errno: EBUSY)
+                }
+                try ring.submit()
             }
-            try ring.submit()
         }
         // Loopback delivers within the call; the rounds are for a host that is busy.
         for _ in 0..<100 {

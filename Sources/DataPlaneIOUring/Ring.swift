@@ -19,6 +19,7 @@ import RelayWorker
     private let ring: OpaquePointer
     private let completions: UnsafeMutablePointer<ciouring_completion>
     private var completionCount = 0
+    private var refusals = EntryRefusals()
     /// Places in the file table.
     private(set) var fileCount = 0
 
@@ -110,16 +111,23 @@ extension Ring {
     /// Whether requests wait to be handed to the kernel.
     var hasQueued: Bool { unsafe ciouring_has_queued(ring) }
 
-    /// Hands what is queued to the kernel and collects what has completed, without waiting.
-    func submit() throws(RingError) {
-        let result = unsafe ciouring_submit(ring)
-        guard result == 0 || result == -EINTR else { throw RingError(step: .enter, errno: -result) }
+    /// Hands what is queued to the kernel and collects what has completed, without waiting. What the kernel does not take
+    /// now stays queued.
+    mutating func submit() throws(RingError) {
+        try refusals.note(unsafe ciouring_submit(ring))
+        pauseIfRefused()
     }
 
-    /// Hands what is queued to the kernel and waits for a completion, at most so long (nil: for ever).
-    func wait(nanoseconds: Int64?) throws(RingError) {
-        let result = unsafe ciouring_wait(ring, nanoseconds ?? -1)
-        guard result == 0 else { throw RingError(step: .enter, errno: -result) }
+    /// Hands what is queued to the kernel and waits for a completion, at most so long (nil: for ever). It may return
+    /// early.
+    mutating func wait(nanoseconds: Int64?) throws(RingError) {
+        try refusals.note(unsafe ciouring_wait(ring, nanoseconds ?? -1))
+        pauseIfRefused()
+    }
+
+    /// Memory does not come back at once.
+    private func pauseIfRefused() {
+        if refusals.count > 1 { usleep(UInt32(EntryRefusals.pauseMicroseconds)) }
     }
 
     /// Takes completions; they stand at `completion(0..<n)`. Fewer than all there are, if the result is `true`.
@@ -155,6 +163,27 @@ struct Completion: BitwiseCopyable {
     /// The receive buffer that came with it, ours now.
     var buffer: Int? {
         flags & UInt32(CIOURING_HAS_BUFFER) == 0 ? nil : Int(flags >> UInt32(CIOURING_BUFFER_SHIFT))
+    }
+}
+
+/// How often in a row the kernel took nothing and asked to be tried again.
+struct EntryRefusals: BitwiseCopyable {
+    /// With the pauses between them a quarter of a second at least.
+    static let limit = 2_500
+    static let pauseMicroseconds = 100
+
+    private(set) var count = 0
+
+    /// Takes note of what `io_uring_enter` returned: a count, or the negated `errno`. `EAGAIN` says that the kernel had no
+    /// memory for a request, `EBUSY` that completions must be taken first; neither has taken anything.
+    mutating func note(_ result: Int32) throws(RingError) {
+        switch result {
+        case 0..., -EINTR: count = 0
+        case -EAGAIN, -EBUSY:
+            count += 1
+            guard count < Self.limit else { throw RingError(step: .enter, errno: -result) }
+        default: throw RingError(step: .enter, errno: -result)
+        }
     }
 }
 

@@ -84,7 +84,7 @@ extension PlaneBase {
     }
 
     private mutating func stage(_ flow: Flow, _ number: Int, by owner: Int, since first: inout Int) {
-        let segmentLimit = usesSegmentation ? Int(sockets[owner].segmentLimit) : 0
+        let segmentLimit = segmentLimit(of: owner, to: flow.destination.ip)
         let version = sockets[flow.egress].version
         let address = Int(sockets[flow.egress].addressIndex)
         let source = address < 0 ? clinux_address() : addresses[address].source
@@ -107,18 +107,39 @@ extension PlaneBase {
         }
     }
 
+    /// The largest datagram, in bytes, that may be part of a run.
+    private mutating func segmentLimit(of owner: Int, to destination: IPAddress) -> Int {
+        guard offloads.segmentation else { return 0 }
+        guard segmentLimits.isConcerned || sockets[owner].segmentationPause.isConcerned else {
+            return SegmentLimits.none
+        }
+        let now = clinux_monotonic_nanoseconds()
+        if sockets[owner].segmentationPause.lasts(atNanoseconds: now) { return 0 }
+        return segmentLimits.limit(to: destination, atNanoseconds: now)
+    }
+
     /// Sends messages of one outlet by a system call, in order, without waiting.
     /// - Parameter errno: with which the first of them has failed already, or 0.
     public mutating func transmit(_ messages: Range<Int>, by owner: Int, after errno: Int32 = 0) {
         guard !messages.isEmpty else { return }
         let outcome = transmitter.transmit(
             messages, by: sockets[owner].descriptor, after: errno, counting: &counters)
-        if outcome.cannotSegment { usesSegmentation = false }
-        if let size = outcome.refusedSegmentByteCount {
-            sockets[owner].segmentLimit = min(sockets[owner].segmentLimit, UInt16(size - 1))
+        if outcome.cannotSegment {
+            sockets[owner].segmentationPause.begin(atNanoseconds: clinux_monotonic_nanoseconds())
         }
+        if outcome.wasSegmentRefused { noteRefusedSegments(of: messages) }
         // The call may have taken the error that would have told the plane.
         if outcome.metError { drainReports(of: owner) }
+    }
+
+    private mutating func noteRefusedSegments(of messages: Range<Int>) {
+        let now = clinux_monotonic_nanoseconds()
+        for message in messages {
+            let shape = transmitter.shape(of: message)
+            guard shape.wasSegmentRefused else { continue }
+            segmentLimits.lower(
+                to: queue.flow(shape.flow).destination.ip, below: shape.segmentByteCount, atNanoseconds: now)
+        }
     }
 
     /// Sends one datagram that must not be fragmented. For IPv4 there is no control message for that, so the socket's

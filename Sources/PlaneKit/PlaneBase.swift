@@ -13,8 +13,7 @@ public struct PlaneBase: ~Copyable {
     public var reports = ReportRing()
 
     let offloads: Offloads
-    /// Until the kernel says that it cannot.
-    var usesSegmentation: Bool
+    var segmentLimits = SegmentLimits()
     var addresses = LocalAddresses()
     var queue = SendQueue()
     var transmitter = Transmitter()
@@ -27,7 +26,6 @@ public struct PlaneBase: ~Copyable {
     /// - Parameter offloads: what the probe found.
     public init(_ offloads: Offloads, _ memory: consuming PacketMemory) {
         self.offloads = offloads
-        usesSegmentation = offloads.segmentation
         presentation = Presentation(bufferCount: memory.bufferCount)
         self.memory = memory
     }
@@ -66,7 +64,7 @@ public struct PlaneBase: ~Copyable {
         let result = clinux_set_option(descriptor, SOL_UDP, UDP_GRO, offloads.receive ? 1 : 0)
         guard result >= 0 || !offloads.receive else {
             throw PlaneError(
-                what: "UDP_GRO", why: String(systemErrorNumber: -result), mend: "Switch receive offload off")
+                what: "UDP_GRO", why: String(systemErrorNumber: -result), mend: "Leave gro out of --offloads")
         }
     }
 

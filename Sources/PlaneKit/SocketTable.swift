@@ -13,8 +13,7 @@ public struct SocketState: BitwiseCopyable {
     public internal(set) var descriptor: Int32 = -1
     /// The slot that owns the descriptor: itself, or a vantage's listener.
     public internal(set) var owner: Int32 = 0
-    /// The largest datagram that is worth a try with GSO; lowered when the kernel refuses one.
-    var segmentLimit: UInt16 = 65_000
+    var segmentationPause = SegmentationPause()
     /// The local port.
     var port: UInt16 = 0
     /// The kernel's last total of dropped datagrams.

@@ -11,7 +11,7 @@ struct Envelope {
     let version: UInt8
     /// The address to send from; version 0 where the socket's own will do.
     let source: clinux_address
-    /// Which place of the names holds the destination.
+    /// Which place of the names holds the destination: the number of the flow.
     let name: Int
     let trafficClass: UInt8
     let neverFragmentV6: Bool
@@ -39,6 +39,10 @@ struct Envelope {
     struct Shape: BitwiseCopyable {
         var datagramCount = 0
         var segmentByteCount = 0
+        /// The flow that it is of.
+        var flow = 0
+        /// The kernel would not cut datagrams of this size; they went one by one.
+        var wasSegmentRefused = false
         /// Bytes of control messages without the segment size, which stands last.
         fileprivate var plainControlByteCount = 0
     }
@@ -88,7 +92,8 @@ struct Envelope {
         while index != run.next { index = appendVectors(of: index, in: queue, memory) }
         var control = putControl(envelope)
         unsafe shapes[messageCount] = Shape(
-            datagramCount: run.count, segmentByteCount: run.segmentByteCount, plainControlByteCount: control)
+            datagramCount: run.count, segmentByteCount: run.segmentByteCount, flow: envelope.name,
+            plainControlByteCount: control)
         if run.count > 1 {
             control = unsafe clinux_put_segment_size(
                 controlPlace(messageCount), control, UInt16(run.segmentByteCount))
@@ -164,9 +169,9 @@ struct Envelope {
 
 /// What became of messages, besides what the counters tell.
 struct SendOutcome {
-    /// The size of the smallest segment that the kernel would not cut; such runs went one by one.
-    var refusedSegmentByteCount: Int?
-    /// The device or the kernel cannot cut at all (`EIO`, `ENOPROTOOPT`).
+    /// The kernel would not cut segments of some message's size.
+    var wasSegmentRefused = false
+    /// The socket, its device or the kernel cannot cut at all (`EIO`, `ENOPROTOOPT`).
     var cannotSegment = false
     /// A datagram was larger than the path's MTU.
     var wasTooBig = false
@@ -217,7 +222,7 @@ extension Transmitter {
             if failures == 1 || (errno == EINTR && failures < Self.interruptionLimit) { continue }
             if let shapes = unsafe shapes, unsafe shapes[done].datagramCount > 1, Self.isSegmentationRefusal(errno) {
                 unsafe transmitApart(
-                    messages + done, shapes[done], errno, by: descriptor, counting: &counters, &outcome)
+                    messages + done, &shapes[done], errno, by: descriptor, counting: &counters, &outcome)
             } else {
                 let lost = unsafe Self.datagramCount(done..<done + 1, shapes)
                 Self.count(lost, refusedWith: errno, in: &counters, &outcome)
@@ -229,7 +234,7 @@ extension Transmitter {
 
     /// Sends the datagrams of a run one by one: the kernel would not take them as one message.
     private func transmitApart(
-        _ message: UnsafeMutablePointer<clinux_message>, _ shape: Shape, _ errno: Int32, by descriptor: Int32,
+        _ message: UnsafeMutablePointer<clinux_message>, _ shape: inout Shape, _ errno: Int32, by descriptor: Int32,
         counting counters: inout PlaneCounters, _ outcome: inout SendOutcome
     ) {
         var vector = unsafe message.pointee.header.msg_iov
@@ -249,8 +254,8 @@ extension Transmitter {
         guard counters.sentDatagrams > sentBefore else { return }
         counters.segmentationRefused += 1
         if errno == EMSGSIZE || errno == EINVAL {
-            outcome.refusedSegmentByteCount = min(
-                outcome.refusedSegmentByteCount ?? .max, shape.segmentByteCount)
+            shape.wasSegmentRefused = true
+            outcome.wasSegmentRefused = true
         } else {
             outcome.cannotSegment = true
         }

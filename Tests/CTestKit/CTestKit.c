@@ -22,3 +22,5 @@ int ctestkit_refuse(long system_call, int error) {
 }
 
 long ctestkit_io_uring_setup(void) { return SYS_io_uring_setup; }
+
+long ctestkit_io_uring_enter(void) { return SYS_io_uring_enter; }

@@ -1,4 +1,5 @@
 import CIOUring
+import Glibc
 import PlaneKit
 import PlaneTestKit
 import RelayCore
@@ -91,6 +92,58 @@ struct IOUringIOTests {
         }
         _ = try io.receive(until: Instant(nanoseconds: 0))
         #expect(io.ring.inFlightCount == 1)
+    }
+
+    @Test func nothingIsInFlightWhenThePlaneIsLeft() throws {
+        let flooded = try Flooded(datagrams: 100)
+        _ = try flooded.receive()
+        flooded.io.stopReceiving()
+        #expect(flooded.io.ring.inFlightCount == 0)
+        for _ in 0..<4 { _ = try flooded.receive() }
+        #expect(flooded.io.ring.inFlightCount == 0)
+    }
+
+    /// The kernel takes rings apart in its own time; a socket that a ring kept would keep its port.
+    @Test func aRingThatGoesKeepsNoPort() throws {
+        let features = try IOUringPlane().probe()
+        let wake = try WakeDescriptor.open()
+        defer { WakeDescriptor.close(wake) }
+        let system = SystemSockets()
+        // An address that no other test binds to.
+        let address = TransportAddress("127.7.8.9", UInt16.random(in: 20_000...30_000))
+        var delays = 0
+        for _ in 0..<100 {
+            var descriptor: Int32?
+            for attempt in 0..<1_000 where descriptor == nil {
+                if attempt == 1 { delays += 1 }
+                if attempt > 0 { usleep(1_000) }
+                descriptor = try? system.openRelay(at: address)
+            }
+            let opened = try #require(descriptor)
+            do {
+                var set = SocketSet(wakeDescriptor: wake)
+                let slot = set.insert(SocketEntry(descriptor: opened, role: .relay, local: address))
+                var io = try IOUringIO(features)
+                try io.attach(slot, of: set)
+                for _ in 0..<2 { _ = try io.receive(until: Instant(nanoseconds: 0)) }
+                #expect(io.ring.inFlightCount == 2)
+            }
+            system.close(opened)
+        }
+        // Children that other tests fork keep every descriptor until they have become another program.
+        #expect(delays <= 10)
+    }
+
+    @Test(arguments: [0, Int32(MSG_TRUNC), Int32(MSG_CTRUNC)])
+    func aHeadSaysWhetherItsPayloadWasCutOff(_ flags: Int32) throws {
+        let memory = try PacketMemory(bufferCount: 1, frontByteCount: BufferHead.byteCount)
+        memory.address(of: 0, byteCount: BufferHead.byteCount).storeBytes(
+            of: ciouring_received(
+                name_byte_count: 0, control_byte_count: 0, payload_byte_count: 10, flags: UInt32(flags)),
+            as: ciouring_received.self)
+        let head = BufferHead(ofBuffer: 0, in: memory, byteCount: BufferHead.byteCount + 10)
+        #expect(head.payloadByteCount == 10)
+        #expect(head.isTruncated == (flags == Int32(MSG_TRUNC)))
     }
 
     /// A flood is read by calls, in order, and the receive of the ring begins again when it has passed.

@@ -32,6 +32,35 @@ import Testing
         #expect(error.mend.contains(mend))
     }
 
+    @Test(
+        "Want of memory is not the limit of open files, and no defect",
+        arguments: [
+            (RingError.Step.files, EMFILE, "ulimit -n"), (.files, ENOMEM, "memory.max"), (.files, EINVAL, "Linux 6.0"),
+            (.enter, ENOMEM, "memory.max"), (.enter, EAGAIN, "memory.max"), (.enter, EBADR, "memory.max"),
+            (.enter, EFAULT, "report it"),
+        ])
+    func useRefused(_ step: RingError.Step, _ number: Int32, _ mend: String) {
+        let error = PlaneError(RingError(step: step, errno: number))
+        #expect(error.mend.contains(mend))
+        #expect(error.mend.contains("ulimit -n") == (number == EMFILE))
+        #expect(error.mend.contains("report it") == (number == EFAULT))
+    }
+
+    @Test func aRingIsGivenUpAfterManyRefusalsInARow() throws {
+        for number in [EAGAIN, EBUSY] {
+            var refusals = EntryRefusals()
+            for _ in 0..<3 {
+                for _ in 1..<EntryRefusals.limit { try refusals.note(-number) }
+                try refusals.note(0)
+                #expect(refusals.count == 0)
+            }
+            for _ in 1..<EntryRefusals.limit { try refusals.note(-number) }
+            #expect(throws: RingError.self) { try refusals.note(-number) }
+        }
+        var refusals = EntryRefusals()
+        #expect(throws: RingError.self) { try refusals.note(-ENOMEM) }
+    }
+
     @Test(arguments: [1, 2])
     func theAdministratorsSwitchIsNamed(_ value: Int) {
         let error = PlaneError(RingError(step: .setup, errno: EPERM), disabled: value)

@@ -106,6 +106,9 @@ import Testing
         var generator = SeededGenerator()
         let relay = try TestRelay(plane, bufferBytes: nil)
         let sender = try TestSocket()
+        let sink = try TestSocket(receiveBufferBytes: 64 << 20)
+        var answers: [TransportAddress: [UInt32]] = [:]
+        var arrived: [TransportAddress: [UInt32]] = [:]
         var living: [SocketSlot] = []
         var lives: [SocketSlot: UInt32] = [:]
         var opened: UInt32 = 0
@@ -135,13 +138,29 @@ import Testing
                 }
                 try relay.io.flush()
             }
+            // From sockets some of which close before anything else happens.
             let surplus = living.count - 400
+            for slot in living.shuffled(using: &generator).prefix(Int.random(in: 0...30, using: &generator)) {
+                guard let life = lives[slot] else { continue }
+                let payload = withUnsafeBytes(of: life) { Array($0) }
+                for _ in 0..<Int.random(in: 1...3, using: &generator) {
+                    relay.io.send(payload.span.bytes, from: slot, to: sink.address, dontFragment: false)
+                    answers[relay.address(of: slot), default: []].append(life)
+                }
+            }
             for _ in 0..<max(0, min(living.count, surplus + Int.random(in: -10...10, using: &generator))) {
                 let slot = living.remove(at: Int.random(in: 0..<living.count, using: &generator))
                 lives[slot] = nil
                 relay.close(slot)
             }
+            try relay.io.flush()
+            for datagram in sink.receiveAll() {
+                let life = datagram.bytes.withUnsafeBytes { $0.loadUnaligned(as: UInt32.self) }
+                arrived[datagram.source, default: []].append(life)
+            }
         }
+        #expect(answers.count > 100, "\(generator)")
+        #expect(arrived == answers, "\(generator)")
         #expect(seen > sent / 10 && seen <= sent, "\(seen) of \(sent), \(generator)")
         for slot in living { relay.close(slot) }
         #expect(try relay.io.receive(until: Instant(nanoseconds: 0)) == 0)

@@ -1,6 +1,7 @@
 import Glibc
 import PlaneKit
 import PlaneTestKit
+import RelayCore
 import RelayWorker
 import STUN
 import TestSeed
@@ -54,6 +55,31 @@ struct RawSendingTests {
         let arrived = peer.receiveAll()
         for (route, payloads) in zip(relay.routes, sent) {
             #expect(arrived.filter { $0.source == route.relayAddress }.map(\.bytes) == payloads)
+        }
+    }
+
+    /// A raw socket gets no reports of what it sent: they come to the relay sockets whose ports were written.
+    @Test(arguments: PlaneUnderTest.usable)
+    func whatComesBackByICMPIsReportedOfTheRelaySocket(_ plane: PlaneUnderTest) throws {
+        let relay = try TestRelay(plane)
+        let listener = try relay.listen(at: "127.0.0.1")
+        let clients = try (0..<4).map { _ in try TestSocket() }
+        for client in clients {
+            let closed = try { try TestSocket().address }()
+            try relay.bind(0x4001, from: client.address, at: listener, to: closed)
+        }
+        for client in clients { client.send(channelData(0x4001, [1, 2]), to: relay.address(of: listener)) }
+        #expect(try relay.turn() == 4)
+        #expect(relay.io.counters.sendCalls == 1)
+        var reports: [SocketSlot: ICMPReport] = [:]
+        for _ in 0..<20 where reports.count < 4 {
+            try relay.turn()
+            while let report = relay.io.nextReport() { reports[report.slot] = report }
+        }
+        #expect(reports.count == 4)
+        for route in relay.routes {
+            #expect(reports[route.relay]?.peer == route.peer)
+            #expect(reports[route.relay]?.error == ICMPAttribute(type: 3, code: 3, data: 0))
         }
     }
 

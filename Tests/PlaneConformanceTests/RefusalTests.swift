@@ -67,6 +67,74 @@ struct RefusalTests {
         let payloads = (0..<10).map { _ in generator.bytes(300) }
         #expect(try stage.relay(payloads) == payloads, "\(generator)")
         #expect(stage.relay.io.counters.segmentationRefused == 1)
+        // It is not tried again at once.
+        #expect(try stage.relay(payloads) == payloads, "\(generator)")
+        #expect(stage.relay.io.counters.segmentationRefused == 1)
+    }
+
+    @Test(arguments: PlaneUnderTest.usable)
+    func aSmallMTUToOneDestinationConcernsNoOther(_ plane: PlaneUnderTest) throws {
+        let near = try TestNamespace()
+        let far = try TestNamespace()
+        try near.command("link", "set", "lo", "mtu", "1300")
+        try near.command("link", "add", "near", "type", "veth", "peer", "name", "far", "netns", far.name)
+        for (namespace, device, ip) in [(near, "near", "10.9.8.1/24"), (far, "far", "10.9.8.2/24")] {
+            try namespace.command("address", "add", ip, "dev", device)
+            try namespace.command("link", "set", device, "up")
+        }
+        let narrow = try near.inside { try TestSocket() }
+        let wide = try far.inside { try TestSocket("10.9.8.2") }
+        let relay = try TestRelay(plane, in: near)
+        let slot = try relay.openRelay(at: "0.0.0.0")
+        #expect(try !Self.isPutTogether(4, from: slot, to: narrow, by: relay))
+        #expect(relay.io.counters.segmentationRefused == 1)
+        #expect(try Self.isPutTogether(4, from: slot, to: wide, by: relay))
+        #expect(try !Self.isPutTogether(4, from: slot, to: narrow, by: relay))
+        #expect(relay.io.counters.segmentationRefused == 1)
+    }
+
+    /// Whether so many datagrams of 1,400 bytes leave as one message, which a socket with GRO gets as one.
+    private static func isPutTogether(
+        _ count: Int, from slot: SocketSlot, to peer: TestSocket, by relay: TestRelay
+    ) throws -> Bool {
+        #expect(clinux_set_option(peer.descriptor, SOL_UDP, UDP_GRO, 1) >= 0)
+        let payload = [UInt8](repeating: 7, count: 1_400)
+        for _ in 0..<count { relay.io.send(payload.span.bytes, from: slot, to: peer.address, dontFragment: false) }
+        try relay.io.flush()
+        var sizes: [Int] = []
+        while sizes.reduce(0, +) < count * 1_400, let next = peer.receive() { sizes.append(next.bytes.count) }
+        #expect(sizes.reduce(0, +) == count * 1_400)
+        return sizes == [count * 1_400]
+    }
+
+    /// What the ring itself sends: one message each of several sockets.
+    @Test(arguments: PlaneUnderTest.usable)
+    func severalFullSendQueuesDropAndGoOn(_ plane: PlaneUnderTest) throws {
+        let namespace = try TestNamespace()
+        try namespace.command("link", "add", "near", "type", "veth", "peer", "name", "far")
+        try namespace.command("address", "add", "10.9.8.1/24", "dev", "near")
+        try namespace.command("link", "set", "near", "up")
+        try namespace.command("link", "set", "far", "up")
+        let relay = try TestRelay(plane, segmentationOffload: false, bufferBytes: 5_000, in: namespace)
+        let slots = try (0..<2).map { _ in try relay.openRelay(at: "0.0.0.0") }
+        let peer = try namespace.inside { try TestSocket() }
+        // Nobody answers ARP for this neighbour, so what goes there waits and fills the send buffers.
+        let silent = TransportAddress("10.9.8.7", 9)
+        let payload = [UInt8](repeating: 0, count: 1_000)
+        for _ in 0..<50 {
+            for slot in slots { relay.io.send(payload.span.bytes, from: slot, to: silent, dontFragment: false) }
+            try relay.io.flush()
+        }
+        #expect(relay.io.counters.sendQueueFull > 0)
+        #expect(relay.io.counters.sendQueueFull + relay.io.counters.sentDatagrams == 100)
+        // By one submission a turn; what finds no room is not tried once more.
+        #expect(relay.io.counters.sendCalls == (plane == .socket ? 100 : 50))
+        let others = try (0..<2).map { _ in try relay.openRelay(at: "127.0.0.1") }
+        for slot in others {
+            relay.io.send(([1] as [UInt8]).span.bytes, from: slot, to: peer.address, dontFragment: false)
+        }
+        try relay.io.flush()
+        for _ in others { #expect(peer.receive()?.bytes == [1]) }
     }
 
     @Test(arguments: PlaneUnderTest.usable, AddressFamily.allCases)

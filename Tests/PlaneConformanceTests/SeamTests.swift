@@ -15,6 +15,19 @@ import Testing
         #expect(try relay.io.receive(until: nil) == 0)
     }
 
+    /// Closing a socket may wait for the end of its receive, and must not take the signal along.
+    @Test(arguments: PlaneUnderTest.usable)
+    func aSignalOutlivesTheEndOfASocket(_ plane: PlaneUnderTest) throws {
+        let relay = try TestRelay(plane)
+        let slot = try relay.openRelay(at: "127.0.0.1")
+        for _ in 0..<2 { try relay.turn() }
+        WakeDescriptor.signal(relay.wakeDescriptor)
+        relay.close(slot)
+        let start = relay.io.now().monotonic
+        #expect(try relay.io.receive(until: start.advanced(bySeconds: 5)) == 0)
+        #expect(relay.io.now().monotonic < start.advanced(bySeconds: 1))
+    }
+
     @Test(arguments: PlaneUnderTest.usable)
     func aPastDeadlineDoesNotWait(_ plane: PlaneUnderTest) throws {
         let relay = try TestRelay(plane)

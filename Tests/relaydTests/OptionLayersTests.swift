@@ -1,3 +1,4 @@
+import PlaneKit
 import RelayCore
 import STUN
 import Testing
@@ -101,6 +102,27 @@ struct OptionLayersTests {
         #expect(try Reading(.credentials + ["--nonce-lifetime", text]).settings.nonceLifetimeSeconds == seconds)
     }
 
+    @Test(
+        "Offloads that are not named are off; all are on where none is",
+        arguments: [
+            ([], Offloads()), (["gro", "raw"], Offloads(segmentation: false)), (["none"], .none),
+            (["gso", "gro", "raw"], Offloads()),
+        ] as [([String], Offloads)])
+    func offloads(names: [String], expected: Offloads) throws {
+        let read = try Reading(.credentials + names.flatMap { ["--offloads", $0] })
+        #expect(read.problems.isEmpty)
+        #expect(read.settings.offloads == expected)
+        guard !names.isEmpty else { return }
+        let environment = try Reading(.credentials, environment: ["RELAYD_OFFLOADS": names.joined(separator: ",")])
+        #expect(environment.settings.offloads == expected)
+    }
+
+    @Test("None is alone")
+    func noneBesideOthers() throws {
+        let read = try Reading(.credentials + ["--offloads", "none", "--offloads", "gro"])
+        #expect(read.problems.contains("offloads: none beside others; give it alone"))
+    }
+
     @Test("So have sizes", arguments: [("4096", 4096), ("64KiB", 65_536), ("2MiB", 2 << 20), ("1GiB", 1 << 30)])
     func sizes(text: String, bytes: Int) throws {
         #expect(try Reading(.credentials + ["--send-buffer", text]).settings.sendBufferBytes == bytes)
@@ -138,6 +160,7 @@ extension OptionKey {
         case .xdpMode: "generic"
         case .xdpNextHop: "swap"
         case .xdpRoutes: "1024"
+        case .offloads: "gso"
         case .workers: "2"
         case .receiveBuffer, .sendBuffer: "65536"
         case .http: "127.0.0.1:9090"

@@ -139,6 +139,10 @@ BY_NAME = {
         relay, variable="RELAYD_BEFORE", name="relayd-before"),
     "relayd": relayd,
     "relayd-io-uring": lambda relay=topology.SERVER_ADDRESS: relayd(relay, plane="io-uring"),
+    "relayd-io-uring-no-gso": lambda relay=topology.SERVER_ADDRESS: relayd(
+        relay, "--offloads", "gro", "--offloads", "raw", plane="io-uring", name="relayd-io-uring-no-gso"),
+    "relayd-io-uring-no-raw": lambda relay=topology.SERVER_ADDRESS: relayd(
+        relay, "--offloads", "gro", "--offloads", "gso", plane="io-uring", name="relayd-io-uring-no-raw"),
     "relayd-xdp": lambda relay=topology.SERVER_ADDRESS: relayd_xdp(relay, "socket", "relayd-xdp"),
     "relayd-xdp-io-uring": lambda relay=topology.SERVER_ADDRESS: relayd_xdp(relay, "io-uring", "relayd-xdp-io-uring"),
 }

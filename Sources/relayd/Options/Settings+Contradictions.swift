@@ -21,6 +21,9 @@ extension Settings {
         for address in alternateServers where address.port == 0 {
             problems.append(OptionProblem("alternate-server: \(address) needs a port other than 0"))
         }
+        if offloadNames.contains(.none), Set(offloadNames).count > 1 {
+            problems.append(OptionProblem("offloads: none beside others; give it alone"))
+        }
         problems += addressContradictions() + portContradictions()
         if isDemo { problems += demoContradictions() }
         return problems

@@ -1,5 +1,6 @@
 import DataPlaneXDP
 import Logging
+import PlaneKit
 import RelayCore
 import STUN
 
@@ -23,6 +24,11 @@ struct Settings {
 
         /// The plane's name, or nothing for the one that runs, or the best that can.
         var requested: String? { self == .auto ? nil : rawValue }
+    }
+
+    /// What the kernel may do for userspace planes.
+    enum Offload: String, CaseIterable {
+        case gro, gso, raw, none
     }
 
     enum LogFormat: String, CaseIterable {
@@ -59,6 +65,7 @@ struct Settings {
     var xdpNextHop = XDPOptions.NextHop.fib
     var xdpRoutes = 16_384
     var xdpSlowPath = SlowPath.auto
+    var offloadNames: [Offload] = [.gro, .gso, .raw]
     /// Nothing: one a CPU.
     var workers: Int?
     var receiveBufferBytes = 1 << 20
@@ -161,6 +168,8 @@ struct Settings {
         xdpNextHop = reader.value(.xdpNextHop, xdpNextHop) { XDPOptions.NextHop(rawValue: $0) }
         xdpRoutes = reader.number(.xdpRoutes, xdpRoutes, in: 1...1_048_576)
         xdpSlowPath = reader.value(.xdpSlowPath, xdpSlowPath) { SlowPath(rawValue: $0) }
+        let named = reader.list(.offloads) { Offload(rawValue: $0) }
+        if !named.isEmpty { offloadNames = named }
         workers = reader.value(.workers, nil) { text in Int(text).flatMap { (1...256).contains($0) ? $0 : nil } }
         receiveBufferBytes = reader.bytes(.receiveBuffer, receiveBufferBytes, in: 4096...(1 << 30))
         sendBufferBytes = reader.bytes(.sendBuffer, sendBufferBytes, in: 4096...(1 << 30))
@@ -181,6 +190,13 @@ struct Settings {
         } catch {
             reader.problems.append(error)
         }
+    }
+
+    /// What the userspace planes may use.
+    var offloads: Offloads {
+        Offloads(
+            receive: offloadNames.contains(.gro), segmentation: offloadNames.contains(.gso),
+            rawSending: offloadNames.contains(.raw))
     }
 
     /// `49152-65535`.

@@ -1,6 +1,7 @@
 import DataPlaneIOUring
 import DataPlaneSocket
 import DataPlaneXDP
+import PlaneKit
 import RelayCore
 import RelayWorker
 import STUN
@@ -127,7 +128,7 @@ final class PlaneCatalogue: Sendable {
     private var userspace: [Userspace] {
         ["io-uring", "socket"].map { name in
             if let known = asked.withLock({ $0[name] }) { return known }
-            let found = Self.askUserspace(name)
+            let found = Self.askUserspace(name, settings.offloads)
             asked.withLock { $0[name] = found }
             return found
         }
@@ -136,12 +137,12 @@ final class PlaneCatalogue: Sendable {
     /// Has a plane be asked anew: the host may have changed.
     func forget(_ name: String) { asked.withLock { _ = $0.removeValue(forKey: name) } }
 
-    private static func askUserspace(_ name: String) -> Userspace {
+    private static func askUserspace(_ name: String, _ offloads: Offloads) -> Userspace {
         guard name == "socket" else {
-            let plane = IOUringPlane()
+            let plane = IOUringPlane(offloads: offloads)
             return Userspace(plane: plane, probe: ask { () throws(PlaneError) in try plane.probe().description })
         }
-        let plane = SocketPlane()
+        let plane = SocketPlane(offloads: offloads)
         return Userspace(plane: plane, probe: ask { () throws(PlaneError) in try plane.probe().description })
     }
 

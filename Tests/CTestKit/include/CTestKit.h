@@ -7,3 +7,6 @@ int ctestkit_refuse(long system_call, int error);
 
 /// The number of `io_uring_setup`.
 long ctestkit_io_uring_setup(void);
+
+/// The number of `io_uring_enter`.
+long ctestkit_io_uring_enter(void);

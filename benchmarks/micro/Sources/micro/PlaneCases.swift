@@ -19,7 +19,8 @@ private func measure(_ plane: any DataPlane, _ recorder: inout Recorder) throws 
     let payloadByteCount = 172
     let up = Packets([[0x40, 0x00, 0, UInt8(payloadByteCount)] + [UInt8](repeating: 7, count: payloadByteCount)])
     let down = Packets([[UInt8](repeating: 7, count: payloadByteCount)])
-    for burst in [1, 16] {
+    // By 64 a socket has more than io_uring receives from it, and is read by calls.
+    for burst in [1, 16, 64] {
         recorder.measure("plane/\(plane.name)-up-by-\(burst)", operations: 8_000) { count in
             relay.carry(
                 up[0], from: [relay.clients[0]], to: relay.serverPort, at: relay.peer, payloadByteCount, count, burst)
@@ -35,6 +36,12 @@ private func measure(_ plane: any DataPlane, _ recorder: inout Recorder) throws 
         relay.carry(
             up[0], from: relay.clients, to: relay.serverPort, at: relay.peer, payloadByteCount, count,
             relay.clients.count)
+    }
+    // Two of each client: a run each, which no raw socket takes, and which io_uring sends together.
+    recorder.measure("plane/\(plane.name)-up-from-\(relay.clients.count)-by-2", operations: 8_000) { count in
+        relay.carry(
+            up[0], from: relay.clients, to: relay.serverPort, at: relay.peer, payloadByteCount, count,
+            2 * relay.clients.count)
     }
     relay.stop()
 }
