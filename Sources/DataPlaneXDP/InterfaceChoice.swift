@@ -36,7 +36,8 @@ enum InterfaceChoice {
                 what: "XDP on \(interface.name)", why: "it carries no Ethernet frames",
                 mend: "Choose other addresses or --xdp-interface, or --data-plane socket.")
         }
-        guard interface.mtu <= largestMTU || options.mode == .generic else {
+        // Where the generic part of the kernel may take over, attaching tells which of the two it is.
+        guard interface.mtu <= largestMTU || options.mode != .native else {
             throw PlaneError(
                 what: "XDP on \(interface.name)", why: "its MTU is \(interface.mtu), and a frame must fit into a page",
                 mend: "ip link set \(interface.name) mtu \(largestMTU) or less.")
