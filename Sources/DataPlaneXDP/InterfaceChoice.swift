@@ -66,6 +66,10 @@ enum InterfaceChoice {
             case 22, 34, 95:
                 "The driver \(interface.driver) cannot, or not with this MTU or as many queues: lower them (ethtool -L), "
                     + "or accept the slower --xdp-mode generic."
+            case 28:
+                "It has fewer queues to receive by than its other end has to send by: more here (ethtool -L "
+                    + "\(interface.name) rx N; a veth needs numrxqueues when it is made), fewer there (ethtool -L IF tx N), "
+                    + "or the slower --xdp-mode generic."
             case 12: "The driver lacks memory or queues for it: fewer queues (ethtool -L \(interface.name) combined N)."
             default: "relayd doctor says what this host allows."
             }

@@ -89,6 +89,7 @@ ON_BARE = [*CREDENTIALS, "--listen", f"{BARE_ADDRESS}:{PORT}", "--relay-address"
 # What follows `ip link add bare0`.
 MACVLAN = ["link", "relay0", "type", "macvlan", "mode", "bridge"]
 VETH = ["type", "veth", "peer", "name", "bare1"]
+FEW_QUEUES = ["numrxqueues", "1", "numtxqueues", "1", *VETH, "numrxqueues", "4", "numtxqueues", "4"]
 JUMBO_VETH = ["mtu", "9000", *VETH, "mtu", "9000"]
 
 
@@ -111,13 +112,21 @@ def test_an_interface_without_native_xdp_is_refused(network):
     assert "bare0" in said and "--xdp-mode generic" in said, said
 
 
+def test_a_veth_with_fewer_queues_than_its_other_end_is_refused(network):
+    with bare_interface(network, *FEW_QUEUES), network.relay:
+        said = refusal(*ON_BARE)
+    for words in ("bare0", "queues", "ethtool -L bare0 rx", "ethtool -L IF tx", "numrxqueues"):
+        assert words in said, said
+
+
 @pytest.mark.parametrize("made_as,asked_for,got", [
     (MACVLAN, "generic", "generic"),
     (MACVLAN, "auto", "generic"),
     (VETH, "auto", "native"),
     # The other end's frames would not fit into a page.
     (JUMBO_VETH, "auto", "generic"),
-], ids=["macvlan", "macvlan-auto", "veth-auto", "jumbo-veth-auto"])
+    (FEW_QUEUES, "auto", "generic"),
+], ids=["macvlan", "macvlan-auto", "veth-auto", "jumbo-veth-auto", "few-queues-auto"])
 def test_a_mode_that_the_interface_has_is_taken(network, start_relay, made_as, asked_for, got):
     with bare_interface(network, *made_as):
         relay = start_relay(*ON_BARE, "--xdp-mode", asked_for, "--http", "127.0.0.1:9090", namespace=network.relay,
