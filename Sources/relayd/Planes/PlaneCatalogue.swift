@@ -1,6 +1,7 @@
 import DataPlaneIOUring
 import DataPlaneSocket
 import DataPlaneXDP
+import Logging
 import RelayCore
 import RelayWorker
 import STUN
@@ -19,6 +20,8 @@ final class PlaneCatalogue: Sendable {
     }
 
     private let settings: Settings
+    /// Nothing where nobody reads one.
+    private let logger: Logger?
     private let served: Mutex<ServedAddresses>
     /// The program stays loaded once it is: the process may since have lost the right to load it.
     private let session = Mutex<XDPSession?>(nil)
@@ -28,8 +31,9 @@ final class PlaneCatalogue: Sendable {
     private let loading = Mutex(())
 
     /// - Parameter served: where the relay listens and relays at start.
-    init(_ settings: Settings, _ served: ServedAddresses) {
+    init(_ settings: Settings, _ served: ServedAddresses, logger: Logger? = nil) {
         self.settings = settings
+        self.logger = logger
         self.served = Mutex(served)
     }
 
@@ -95,8 +99,10 @@ final class PlaneCatalogue: Sendable {
     private func loaded(isRequested: Bool) throws(PlaneError) -> XDPSession {
         try loading.withLock { _ throws(PlaneError) in
             if let session = xdp { return session }
-            let loaded = try XDPSession(
-                settings.xdpOptions(served.withLock { $0.forXDP }, isRequested: isRequested))
+            let options = settings.xdpOptions(served.withLock { $0.forXDP }, isRequested: isRequested)
+            let loaded = try XDPSession(options) { [logger] reason in
+                logger?.warning("interface without XDP", metadata: ["reason": "\(reason)"])
+            }
             session.withLock { $0 = loaded }
             // They may have changed meanwhile.
             served.withLock { loaded.follow($0.forXDP) }
