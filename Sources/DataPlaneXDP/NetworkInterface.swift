@@ -17,14 +17,28 @@ struct NetworkInterface: Hashable, Sendable {
     /// Queues that receive, and how many there may be; 0 where the driver does not say.
     let queueCount: Int
     let largestQueueCount: Int
+    /// NETDEV_XDP_ACT_* of linux/netdev.h; nothing where the kernel does not say.
+    let xdpFeatures: UInt64?
 
     var isVeth: Bool { driver == "veth" }
 
     /// Whether the driver takes native programs and redirects for them; nothing where the kernel does not say.
-    var canXDP: Bool? {
-        var features: UInt64 = 0
-        guard unsafe clinux_xdp_features(index, &features) == 0 else { return nil }
-        return features & 3 == 3
+    var canXDP: Bool? { xdpFeatures.map { $0 & 3 == 3 } }
+
+    init(
+        index: UInt32, name: String, driver: String, mtu: UInt32, mac: MACAddress, isEthernet: Bool, hasLRO: Bool,
+        queueCount: Int, largestQueueCount: Int, xdpFeatures: UInt64?
+    ) {
+        self.index = index
+        self.name = name
+        self.driver = driver
+        self.mtu = mtu
+        self.mac = mac
+        self.isEthernet = isEthernet
+        self.hasLRO = hasLRO
+        self.queueCount = queueCount
+        self.largestQueueCount = largestQueueCount
+        self.xdpFeatures = xdpFeatures
     }
 
     init?(index: UInt32) {
@@ -39,6 +53,8 @@ struct NetworkInterface: Hashable, Sendable {
         hasLRO = read.has_lro != 0
         queueCount = Int(read.queues)
         largestQueueCount = Int(read.most_queues)
+        var features: UInt64 = 0
+        xdpFeatures = unsafe clinux_xdp_features(index, &features) == 0 ? features : nil
     }
 
     init?(name: String) {

@@ -28,7 +28,7 @@ public enum XDPReport {
     }
 
     /// Maps are charged to the memory of the process's cgroup, since Linux 5.11 not to RLIMIT_MEMLOCK.
-    private static func memory(_ options: XDPOptions) -> String {
+    static func memory(_ options: XDPOptions) -> String {
         let bytes = XDPProgram.Sizes(routes: options.routes).mapByteCount
         let megabytes = (bytes + 1 << 20 - 1) >> 20
         return "maps: \(megabytes) MB for \(options.routes) routes (--xdp-routes), charged to the cgroup (systemd: "
