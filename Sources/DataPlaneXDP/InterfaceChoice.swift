@@ -17,6 +17,15 @@ enum InterfaceChoice {
         return found
     }
 
+    /// The interfaces that may have the program besides the chosen ones, where those were not named: each as it allows.
+    static func others(_ addresses: XDPAddresses, beside chosen: [UInt32]) -> [NetworkInterface] {
+        let carrying = NetworkInterface.carrying(addresses.all)
+        let routed = NetworkInterface.ofDefaultRoutes(addresses.wildcardFamilies).filter { interface in
+            !carrying.contains { $0.index == interface.index }
+        }
+        return (carrying + routed).filter { !chosen.contains($0.index) }
+    }
+
     private static func named(_ options: XDPOptions) throws(PlaneError) -> [NetworkInterface] {
         var found: [NetworkInterface] = []
         for name in options.interfaces {

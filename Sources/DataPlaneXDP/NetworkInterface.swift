@@ -72,6 +72,27 @@ struct NetworkInterface: Hashable, Sendable {
         return indices.compactMap { NetworkInterface(index: $0) }
     }
 
+    /// The interfaces that this host reaches the world by: the routes to the documentation addresses are the default ones,
+    /// where any are.
+    static func ofDefaultRoutes(_ families: Set<AddressFamily>) -> [NetworkInterface] {
+        guard !families.isEmpty else { return [] }
+        let netlink = clinux_netlink_open()
+        guard netlink >= 0 else { return [] }
+        defer { _ = clinux_close(netlink) }
+        var indices: [UInt32] = []
+        for family in AddressFamily.allCases where families.contains(family) {
+            let (any, world) =
+                family == .ipv4
+                ? (IPAddress(v4: 0), IPAddress(v4: 0xC000_0201))
+                : (IPAddress(v6High: 0, low: 0), IPAddress(v6High: 0x2001_0DB8 << 32, low: 1))
+            var route = clinux_route()
+            let error = unsafe clinux_find_route(
+                netlink, clinux_address(any, port: 0), clinux_address(world, port: 0), &route)
+            if error == 0, !indices.contains(route.interface_index) { indices.append(route.interface_index) }
+        }
+        return indices.compactMap { NetworkInterface(index: $0) }
+    }
+
     /// Every address of an interface that is up.
     static func addresses() -> [(address: IPAddress, index: UInt32)] {
         var entries = [clinux_interface_address](repeating: clinux_interface_address(), count: 256)

@@ -14,7 +14,8 @@ public enum XDPReport {
             guard !found.isEmpty else {
                 return ["no interface that is up carries an address of the relay: name one with --xdp-interface"]
             }
-            return found.map { line($0, options) }
+            let others = InterfaceChoice.others(XDPAddresses(options), beside: found.map(\.index))
+            return (found + others).map { line($0, options) }
         }
         return options.interfaces.map { name in
             NetworkInterface(name: name).map { line($0, options) }

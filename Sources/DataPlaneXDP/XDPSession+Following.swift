@@ -51,8 +51,13 @@ extension XDPSession {
         }
     }
 
-    /// Reads interfaces and addresses again. The program goes to interfaces that carry an address of the relay by now,
-    /// unless the interfaces were named.
+    /// Whether a route decides which interfaces have the program.
+    var followsDefaultRoutes: Bool {
+        options.interfaces.isEmpty && state.withLock { !$0.addresses.wildcardFamilies.isEmpty }
+    }
+
+    /// Reads interfaces and addresses again. The program goes to interfaces that carry an address of the relay by now, and
+    /// to those of default routes where clients of a wildcard listener come in, unless the interfaces were named.
     func followInterfaces(_ finder: inout WayFinder) {
         var attached = state.withLock { $0.attachments.map(\.interface.index) }
         if options.interfaces.isEmpty { attached += attachToNewcomers(beside: attached) }
@@ -65,10 +70,10 @@ extension XDPSession {
 
     /// An interface that refuses the program is served by the slow path.
     private func attachToNewcomers(beside attached: [UInt32]) -> [UInt32] {
-        let addresses = state.withLock { $0.addresses.all }
+        let addresses = state.withLock { $0.addresses }
         var added: [UInt32] = []
         var refusals: [String: PlaneError] = [:]
-        for interface in NetworkInterface.carrying(addresses) where !attached.contains(interface.index) {
+        for interface in InterfaceChoice.others(addresses, beside: attached) {
             do throws(PlaneError) {
                 try InterfaceChoice.check(interface, options)
                 if keep(try Attachment(program, to: interface, options.mode)) { added.append(interface.index) }

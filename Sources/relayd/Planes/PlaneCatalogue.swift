@@ -183,6 +183,7 @@ extension Settings {
         options.routes = xdpRoutes
         options.addresses = addresses.all
         options.relayAddresses = addresses.relayAddresses
+        options.wildcardFamilies = addresses.wildcardFamilies
         options.relayPorts = relayPorts
         options.isRequested = isRequested
         return options
@@ -193,7 +194,7 @@ extension ServedAddresses {
     /// As the XDP plane wants them.
     var forXDP: XDPAddresses {
         XDPAddresses(
-            listeners: (listeners + leavingListeners.keys).map(\.ip).filter { !$0.isUnspecifiedAddress },
+            listeners: (listeners + leavingListeners.keys).map(\.ip),
             relayAddresses: (relayAddresses + leavingRelayAddresses).map(\.address))
     }
 }
