@@ -124,7 +124,7 @@ final class ChangeMonitor: Sendable {
             if change == CLINUX_CHANGE_INTERFACES { concernsInterfaces = true }
             if let address = IPAddress(native) { neighbours.insert(address) }
         }
-        if concernsInterfaces { session.followInterfaces(&ownFinder) }
+        if concernsInterfaces || concernsAll && session.followsDefaultRoutes { session.followInterfaces(&ownFinder) }
         session.followChange(of: concernsAll ? nil : neighbours, &ownFinder, isStopping: isToStop)
     }
 }

@@ -17,6 +17,15 @@ enum InterfaceChoice {
         return found
     }
 
+    /// The interfaces that may have the program besides the chosen ones, where those were not named: each as it allows.
+    static func others(_ addresses: XDPAddresses, beside chosen: [UInt32]) -> [NetworkInterface] {
+        let carrying = NetworkInterface.carrying(addresses.all)
+        let routed = NetworkInterface.ofDefaultRoutes(addresses.wildcardFamilies).filter { interface in
+            !carrying.contains { $0.index == interface.index }
+        }
+        return (carrying + routed).filter { !chosen.contains($0.index) }
+    }
+
     private static func named(_ options: XDPOptions) throws(PlaneError) -> [NetworkInterface] {
         var found: [NetworkInterface] = []
         for name in options.interfaces {
@@ -36,7 +45,8 @@ enum InterfaceChoice {
                 what: "XDP on \(interface.name)", why: "it carries no Ethernet frames",
                 mend: "Choose other addresses or --xdp-interface, or --data-plane socket.")
         }
-        guard interface.mtu <= largestMTU || options.mode == .generic else {
+        // Where the generic part of the kernel may take over, attaching tells which of the two it is.
+        guard interface.mtu <= largestMTU || options.mode != .native else {
             throw PlaneError(
                 what: "XDP on \(interface.name)", why: "its MTU is \(interface.mtu), and a frame must fit into a page",
                 mend: "ip link set \(interface.name) mtu \(largestMTU) or less.")
@@ -65,6 +75,10 @@ enum InterfaceChoice {
             case 22, 34, 95:
                 "The driver \(interface.driver) cannot, or not with this MTU or as many queues: lower them (ethtool -L), "
                     + "or accept the slower --xdp-mode generic."
+            case 28:
+                "It has fewer queues to receive by than its other end has to send by: more here (ethtool -L "
+                    + "\(interface.name) rx N; a veth needs numrxqueues when it is made), fewer there (ethtool -L IF tx N), "
+                    + "or the slower --xdp-mode generic."
             case 12: "The driver lacks memory or queues for it: fewer queues (ethtool -L \(interface.name) combined N)."
             default: "relayd doctor says what this host allows."
             }

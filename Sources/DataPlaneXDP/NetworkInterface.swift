@@ -20,21 +20,20 @@ struct NetworkInterface: Hashable, Sendable {
     /// Queues that receive, and how many there may be; 0 where the driver does not say.
     let queueCount: Int
     let largestQueueCount: Int
+    /// NETDEV_XDP_ACT_* of linux/netdev.h; nothing where the kernel does not say.
+    let xdpFeatures: UInt64?
 
     var isVeth: Bool { driver == "veth" }
 
     /// Whether the driver takes native programs and redirects for them; nothing where the kernel does not say.
-    var canXDP: Bool? { features.map { $0 & 3 == 3 } }
+    var canXDP: Bool? { xdpFeatures.map { $0 & 3 == 3 } }
 
     /// Whether the driver sends what another interface's program redirects to it, as it is now: some do only while they
     /// have a program themselves, a veth while its other end has GRO or a program. Nothing where the kernel does not say.
-    var sendsRedirected: Bool? { features.map { $0 & 4 == 4 } }
+    var sendsRedirected: Bool? { Self.xdpFeatures(of: index).map { $0 & 4 == 4 } }
+}
 
-    private var features: UInt64? {
-        var features: UInt64 = 0
-        return unsafe clinux_xdp_features(index, &features) == 0 ? features : nil
-    }
-
+extension NetworkInterface {
     init?(index: UInt32) {
         var read = clinux_interface()
         guard unsafe clinux_read_interface(index, &read) == 0 else { return nil }
@@ -48,6 +47,7 @@ struct NetworkInterface: Hashable, Sendable {
         hasLRO = read.has_lro != 0
         queueCount = Int(read.queues)
         largestQueueCount = Int(read.most_queues)
+        xdpFeatures = Self.xdpFeatures(of: index)
     }
 
     init?(name: String) {
@@ -56,11 +56,37 @@ struct NetworkInterface: Hashable, Sendable {
         self.init(index: index)
     }
 
+    private static func xdpFeatures(of index: UInt32) -> UInt64? {
+        var features: UInt64 = 0
+        return unsafe clinux_xdp_features(index, &features) == 0 ? features : nil
+    }
+
     /// The interfaces that carry any of these addresses, each once.
     static func carrying(_ addresses: [IPAddress]) -> [NetworkInterface] {
         var indices: [UInt32] = []
         for entry in Self.addresses() where addresses.contains(entry.address) && !indices.contains(entry.index) {
             indices.append(entry.index)
+        }
+        return indices.compactMap { NetworkInterface(index: $0) }
+    }
+
+    /// The interfaces that this host reaches the world by: the routes to the documentation addresses are the default ones,
+    /// where any are.
+    static func ofDefaultRoutes(_ families: Set<AddressFamily>) -> [NetworkInterface] {
+        guard !families.isEmpty else { return [] }
+        let netlink = clinux_netlink_open()
+        guard netlink >= 0 else { return [] }
+        defer { _ = clinux_close(netlink) }
+        var indices: [UInt32] = []
+        for family in AddressFamily.allCases where families.contains(family) {
+            let (any, world) =
+                family == .ipv4
+                ? (IPAddress(v4: 0), IPAddress(v4: 0xC000_0201))
+                : (IPAddress(v6High: 0, low: 0), IPAddress(v6High: 0x2001_0DB8 << 32, low: 1))
+            var route = clinux_route()
+            let error = unsafe clinux_find_route(
+                netlink, clinux_address(any, port: 0), clinux_address(world, port: 0), &route)
+            if error == 0, !indices.contains(route.interface_index) { indices.append(route.interface_index) }
         }
         return indices.compactMap { NetworkInterface(index: $0) }
     }

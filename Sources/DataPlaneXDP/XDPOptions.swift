@@ -29,6 +29,8 @@ public struct XDPOptions: Sendable, Equatable {
     /// Addresses of listeners and of relayed transport addresses, as they stand on this host at start.
     public var addresses: [IPAddress] = []
     public var relayAddresses: [IPAddress] = []
+    /// Families of wildcard listeners.
+    public var wildcardFamilies: Set<AddressFamily> = []
     public var relayPorts: ClosedRange<UInt16> = 49152...65535
     /// The plane was asked for by name; otherwise it must not be chosen where it could lose packets.
     public var isRequested = false
@@ -38,19 +40,24 @@ public struct XDPOptions: Sendable, Equatable {
 
 /// The addresses of a relay, as they stand on this host.
 public struct XDPAddresses: Sendable, Equatable {
-    /// Of listeners that have one (a wildcard listener has none), and of relayed transport addresses.
+    /// Of listeners that have one, and of relayed transport addresses.
     public var all: [IPAddress]
     /// Of relayed transport addresses, those included that are there only because allocations still live on them.
     public var relayAddresses: [IPAddress]
+    /// Families of listeners at the wildcard address: their clients come in by default routes, as far as can be known.
+    public var wildcardFamilies: Set<AddressFamily>
 
     public init(listeners: [IPAddress], relayAddresses: [IPAddress]) {
-        all = listeners + relayAddresses
+        func isWildcard(_ address: IPAddress) -> Bool { address.high == 0 && address.low == 0 }
+        all = listeners.filter { !isWildcard($0) } + relayAddresses
         self.relayAddresses = relayAddresses
+        wildcardFamilies = Set(listeners.filter(isWildcard).map(\.family))
     }
 
     /// Those that a session starts with.
     init(_ options: XDPOptions) {
         all = options.addresses
         relayAddresses = options.relayAddresses
+        wildcardFamilies = options.wildcardFamilies
     }
 }

@@ -14,7 +14,8 @@ public enum XDPReport {
             guard !found.isEmpty else {
                 return ["no interface that is up carries an address of the relay: name one with --xdp-interface"]
             }
-            return found.map { line($0, options) }
+            let others = InterfaceChoice.others(XDPAddresses(options), beside: found.map(\.index))
+            return (found + others).map { line($0, options) }
         }
         return options.interfaces.map { name in
             NetworkInterface(name: name).map { line($0, options) }
@@ -28,7 +29,7 @@ public enum XDPReport {
     }
 
     /// Maps are charged to the memory of the process's cgroup, since Linux 5.11 not to RLIMIT_MEMLOCK.
-    private static func memory(_ options: XDPOptions) -> String {
+    static func memory(_ options: XDPOptions) -> String {
         let bytes = XDPProgram.Sizes(routes: options.routes).mapByteCount
         let megabytes = (bytes + 1 << 20 - 1) >> 20
         return "maps: \(megabytes) MB for \(options.routes) routes (--xdp-routes), charged to the cgroup (systemd: "

@@ -51,8 +51,13 @@ extension XDPSession {
         }
     }
 
-    /// Reads interfaces and addresses again. The program goes to interfaces that carry an address of the relay by now,
-    /// unless the interfaces were named.
+    /// Whether a route decides which interfaces have the program.
+    var followsDefaultRoutes: Bool {
+        options.interfaces.isEmpty && state.withLock { !$0.addresses.wildcardFamilies.isEmpty }
+    }
+
+    /// Reads interfaces and addresses again. The program goes to interfaces that carry an address of the relay by now, and
+    /// to those of default routes where clients of a wildcard listener come in, unless the interfaces were named.
     func followInterfaces(_ finder: inout WayFinder) {
         var attached = state.withLock { $0.attachments.map(\.interface.index) }
         if options.interfaces.isEmpty { attached += attachToNewcomers(beside: attached) }
@@ -70,19 +75,39 @@ extension XDPSession {
 
     /// An interface that refuses the program is served by the slow path.
     private func attachToNewcomers(beside attached: [UInt32]) -> [UInt32] {
-        let addresses = state.withLock { $0.addresses.all }
-        let newcomers = NetworkInterface.carrying(addresses).filter { !attached.contains($0.index) }
-        return newcomers.compactMap { interface in
-            guard (try? InterfaceChoice.check(interface, options)) != nil,
-                let attachment = try? Attachment(program, to: interface, options.mode)
-            else { return nil }
-            let isRunning = state.withLock { state in
-                if state.table != nil { state.attachments.append(attachment) }
-                return state.table != nil
+        let addresses = state.withLock { $0.addresses }
+        var added: [UInt32] = []
+        var refusals: [String: PlaneError] = [:]
+        for interface in InterfaceChoice.others(addresses, beside: attached) {
+            do throws(PlaneError) {
+                try InterfaceChoice.check(interface, options)
+                if keep(try Attachment(program, to: interface, options.mode)) { added.append(interface.index) }
+            } catch {
+                refusals[interface.name] = error
             }
-            if !isRunning { attachment.detach(program) }
-            return isRunning ? interface.index : nil
         }
+        note(refusals)
+        return added
+    }
+
+    /// Whether the session runs, and has one attachment more.
+    private func keep(_ attachment: Attachment) -> Bool {
+        let isRunning = state.withLock { state in
+            if state.table != nil { state.attachments.append(attachment) }
+            return state.table != nil
+        }
+        if !isRunning { attachment.detach(program) }
+        return isRunning
+    }
+
+    /// Interfaces are looked at with every change of the host; a reason is told once.
+    private func note(_ refusals: [String: PlaneError]) {
+        let news = state.withLock { state in
+            let known = state.refusals
+            state.refusals = refusals
+            return refusals.filter { known[$0.key] != $0.value }
+        }
+        for (_, reason) in news.sorted(by: { $0.key < $1.key }) { onRefusal(reason) }
     }
 
     /// Looks whether the program is still where it was attached to.

@@ -13,6 +13,8 @@ public final class XDPSession: Sendable {
         var users = 0
         var table: RouteTable?
         var attachments: [Attachment] = []
+        /// Why interfaces that came to carry an address of the relay have no program, by name.
+        var refusals: [String: PlaneError] = [:]
         var monitor: ChangeMonitor?
         /// Why the program forwards no more, or not everywhere.
         var failure: PlaneError?
@@ -22,6 +24,8 @@ public final class XDPSession: Sendable {
 
     let options: XDPOptions
     let program: XDPProgram
+    /// Told of each interface that refuses the program while it runs elsewhere; by the monitor's thread.
+    let onRefusal: @Sendable (PlaneError) -> Void
     /// The interfaces that it starts with.
     private let interfaces: [NetworkInterface]
     private let hashSeed: UInt64
@@ -31,12 +35,20 @@ public final class XDPSession: Sendable {
     private let lifecycle = Mutex(())
 
     /// Looks for interfaces, checks them, and has the kernel verify the program. Attaches nothing.
-    public convenience init(_ options: XDPOptions) throws(PlaneError) {
-        try self.init(options, XDPProgram.Sizes(routes: options.routes))
+    ///
+    /// - Parameter onRefusal: told once a reason of an interface that got an address of the relay and cannot have the
+    ///   program: the slow path serves it.
+    public convenience init(
+        _ options: XDPOptions, onRefusal: @escaping @Sendable (PlaneError) -> Void = { _ in }
+    ) throws(PlaneError) {
+        try self.init(options, XDPProgram.Sizes(routes: options.routes), onRefusal: onRefusal)
     }
 
-    init(_ options: XDPOptions, _ sizes: XDPProgram.Sizes) throws(PlaneError) {
+    init(
+        _ options: XDPOptions, _ sizes: XDPProgram.Sizes, onRefusal: @escaping @Sendable (PlaneError) -> Void = { _ in }
+    ) throws(PlaneError) {
         self.options = options
+        self.onRefusal = onRefusal
         let addresses = XDPAddresses(options)
         state = Mutex(State(addresses: addresses))
         interfaces = try InterfaceChoice.choose(options, addresses)
@@ -160,6 +172,7 @@ public final class XDPSession: Sendable {
         state.table?.clear()
         state.table = nil
         state.failure = nil
+        state.refusals = [:]
     }
 
     // MARK: What others see
@@ -170,6 +183,7 @@ public final class XDPSession: Sendable {
                 routes: state.table?.routeCount ?? 0, waitingRoutes: state.table?.waitingCount ?? 0,
                 refusedRoutes: state.table?.refusedCount ?? 0,
                 attachments: state.attachments.map { "\($0.interface.name) \($0.mode.rawValue)" },
+                refusals: state.refusals.sorted { $0.key < $1.key }.map(\.value),
                 frames: FrameCount.all(of: program))
         }
     }

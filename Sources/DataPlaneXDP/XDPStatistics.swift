@@ -1,4 +1,5 @@
 import CRelayABI
+public import RelayWorker
 
 /// What the plane shows of itself.
 public struct XDPStatistics: Sendable {
@@ -10,6 +11,8 @@ public struct XDPStatistics: Sendable {
     public let refusedRoutes: UInt64
     /// Interface and mode of each attachment: `eth0 native`.
     public let attachments: [String]
+    /// Of each interface that got an address of the relay and cannot have the program: why.
+    public let refusals: [PlaneError]
     public let frames: [FrameCount]
 }
 

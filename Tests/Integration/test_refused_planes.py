@@ -5,6 +5,7 @@ import pathlib
 import platform
 import resource
 import subprocess
+from contextlib import contextmanager
 
 import pytest
 
@@ -83,23 +84,55 @@ def test_without_rights_for_xdp_a_fallback_runs(wires, start_relay, missing):
     assert all(word in reasons["xdp"] for word in words), reasons
 
 
-def test_an_interface_without_native_xdp_is_refused_and_generic_mode_works_there(network, start_relay):
-    """macvlan has no native mode."""
-    with network.relay:
-        subprocess.run(["ip", "link", "add", "bare0", "link", "relay0", "type", "macvlan", "mode", "bridge"], check=True)
-        subprocess.run(["ip", "address", "add", "10.71.9.1/24", "dev", "bare0"], check=True)
-        subprocess.run(["ip", "link", "set", "bare0", "up"], check=True)
+BARE_ADDRESS = "10.71.9.1"
+ON_BARE = [*CREDENTIALS, "--listen", f"{BARE_ADDRESS}:{PORT}", "--relay-address", BARE_ADDRESS, "--data-plane", "xdp"]
+# What follows `ip link add bare0`.
+MACVLAN = ["link", "relay0", "type", "macvlan", "mode", "bridge"]
+VETH = ["type", "veth", "peer", "name", "bare1"]
+FEW_QUEUES = ["numrxqueues", "1", "numtxqueues", "1", *VETH, "numrxqueues", "4", "numtxqueues", "4"]
+JUMBO_VETH = ["mtu", "9000", *VETH, "mtu", "9000"]
+
+
+@contextmanager
+def bare_interface(network, *made_as: str):
+    """An interface with an address of its own, in the relay's namespace."""
+    network.relay.ip("link", "add", "bare0", *made_as)
     try:
-        flags = [*CREDENTIALS, "--listen", f"10.71.9.1:{PORT}", "--relay-address", "10.71.9.1", "--data-plane", "xdp"]
-        with network.relay:
-            said = refusal(*flags)
-        assert "bare0" in said and "--xdp-mode generic" in said, said
-        relay = start_relay(*flags, "--xdp-mode", "generic", "--http", "127.0.0.1:9090", namespace=network.relay,
-                            ready_at=("10.71.9.1", PORT))
-        assert status(relay)["xdp"]["attachments"] == ["bare0 generic"]
-        relay.stop()
+        network.relay.ip("address", "add", BARE_ADDRESS + "/24", "dev", "bare0")
+        network.relay.ip("link", "set", "bare0", "up")
+        yield
     finally:
         network.relay.ip("link", "delete", "bare0")
+
+
+def test_an_interface_without_native_xdp_is_refused(network):
+    """macvlan has no native mode."""
+    with bare_interface(network, *MACVLAN), network.relay:
+        said = refusal(*ON_BARE)
+    assert "bare0" in said and "--xdp-mode generic" in said, said
+
+
+def test_a_veth_with_fewer_queues_than_its_other_end_is_refused(network):
+    with bare_interface(network, *FEW_QUEUES), network.relay:
+        said = refusal(*ON_BARE)
+    for words in ("bare0", "queues", "ethtool -L bare0 rx", "ethtool -L IF tx", "numrxqueues"):
+        assert words in said, said
+
+
+@pytest.mark.parametrize("made_as,asked_for,got", [
+    (MACVLAN, "generic", "generic"),
+    (MACVLAN, "auto", "generic"),
+    (VETH, "auto", "native"),
+    # The other end's frames would not fit into a page.
+    (JUMBO_VETH, "auto", "generic"),
+    (FEW_QUEUES, "auto", "generic"),
+], ids=["macvlan", "macvlan-auto", "veth-auto", "jumbo-veth-auto", "few-queues-auto"])
+def test_a_mode_that_the_interface_has_is_taken(network, start_relay, made_as, asked_for, got):
+    with bare_interface(network, *made_as):
+        relay = start_relay(*ON_BARE, "--xdp-mode", asked_for, "--http", "127.0.0.1:9090", namespace=network.relay,
+                            ready_at=(BARE_ADDRESS, PORT))
+        assert status(relay)["xdp"]["attachments"] == [f"bare0 {got}"]
+        relay.stop()
 
 
 def test_a_second_program_on_the_interface_is_refused(wires, start_relay):

@@ -1,11 +1,13 @@
 """Bound channels relayed in the kernel: native XDP on the relay's two interfaces, real checksums on every frame."""
 
+import asyncio
 import os
 import signal
 import socket
 import struct
 import subprocess
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -13,7 +15,7 @@ from admin import request
 from conftest import relay_flags
 from peer import EchoPeer
 from relay import run_relayd
-from test_clients import BOUNDED, MESSAGES, WITH_PASSWORD, expect_no_loss, uclient
+from test_clients import BOUNDED, MESSAGES, WITH_PASSWORD, expect_no_loss, ice_session, uclient
 from turn_client import udp_socket
 from waiting import eventually, wait_for_log
 from xdp import CHANNEL, client_of, echo_until_in_kernel, frames, metrics
@@ -274,29 +276,70 @@ def test_header_fields_are_carried_across(wires, xdp_relay, family):
             assert values == sorted((field, hops - 1))
 
 
+@contextmanager
+def echoing_with_turnutils(wires, family: int):
+    """The address of a turnutils_peer."""
+    address = wires.PEERS[family]
+    with wires.peers:
+        echo = subprocess.Popen(["turnutils_peer", "-L", address], stdout=subprocess.DEVNULL)
+    try:
+        yield address
+    finally:
+        echo.terminate()
+        echo.wait()
+
+
 @pytest.mark.parametrize("peer_family", [4, 6])
 @pytest.mark.parametrize("server_family", [4, 6])
 def test_uclient_through_the_kernel(wires, start_xdp, server_family, peer_family):
     relay = start_xdp("--rfc5766-channel-numbers")
-    address = wires.PEERS[peer_family]
-    with wires.peers:
-        echo = subprocess.Popen(["turnutils_peer", "-L", address], stdout=subprocess.DEVNULL)
-    try:
+    with echoing_with_turnutils(wires, peer_family) as address:
         run = uclient(wires, *WITH_PASSWORD, *BOUNDED, "-c", "-m", "8", "-x" if peer_family == 6 else "-X", "-e",
                       address, wires.RELAY_LISTENERS[server_family])
         expect_no_loss(run, MESSAGES * 8)
-    finally:
-        echo.terminate()
-        echo.wait()
     # All but what came before the routes and the neighbours were known.
     assert frames(relay, "forward") > MESSAGES * 8 * 2 * 0.8, metrics(relay)
 
 
-def test_uclients_meet_in_the_kernel(wires, start_xdp):
+@pytest.mark.parametrize("server_family", [4, 6])
+def test_uclient_that_pads_its_channel_data(wires, start_xdp, server_family):
     relay = start_xdp("--rfc5766-channel-numbers")
-    run = uclient(wires, *WITH_PASSWORD, *BOUNDED, "-y", "-m", "4", "-c", wires.RELAY_LISTENERS[4])
+    with echoing_with_turnutils(wires, 4) as address:
+        # 171 bytes and one of padding.
+        padded = ["-n", str(MESSAGES), "-l", "171", "-D", "-c", "-m", "8"]
+        run = uclient(wires, *WITH_PASSWORD, *padded, "-X", "-e", address, wires.RELAY_LISTENERS[server_family])
+        expect_no_loss(run, MESSAGES * 8)
+    up, down = (frames(relay, "forward", path) for path in (
+        f"ipv{server_family}_channel_to_ipv4_udp", f"ipv4_udp_to_ipv{server_family}_channel"))
+    assert min(up, down) > MESSAGES * 8 * 0.8, metrics(relay)
+
+
+# As on the userspace planes; what takes indications, or RTCP's channels, is the slow path's beside the kernel's.
+@pytest.mark.parametrize("flags,family,path", [
+    (["-c"], 4, "ipv4_channel_to_ipv4_channel"),
+    ([], 4, "ipv4_channel_to_ipv4_channel"),
+    (["-c", "-x"], 6, "ipv6_channel_to_ipv6_channel"),
+    (["-c", "-g"], 4, "ipv4_channel_to_ipv4_channel"),
+    (["-c", "-s"], 4, None),
+], ids=["channels", "rtcp", "ipv6", "dont-fragment", "indications"])
+def test_uclients_meet_in_the_kernel(wires, start_xdp, flags, family, path):
+    relay = start_xdp("--rfc5766-channel-numbers")
+    run = uclient(wires, *WITH_PASSWORD, *BOUNDED, "-y", "-m", "4", *flags, wires.RELAY_LISTENERS[family])
     expect_no_loss(run, MESSAGES * 4)
-    assert frames(relay, "forward", "ipv4_channel_to_ipv4_channel") > MESSAGES * 4 * 0.8, metrics(relay)
+    if path is None:
+        assert frames(relay, "forward") == 0, "indications are no channel data"
+    else:
+        assert frames(relay, "forward", path) > MESSAGES * 4 * 0.8, metrics(relay)
+
+
+@pytest.mark.parametrize("server_family", [4, 6])
+def test_aioice_through_the_kernel(wires, start_xdp, server_family):
+    relay = start_xdp()
+    with wires.clients:
+        asyncio.run(ice_session((wires.RELAY_LISTENERS[server_family], 3478), wires.RELAYS[4]))
+    path = f"ipv{server_family}_channel_to_ipv{server_family}_channel"
+    # Two agents, and 200 datagrams each.
+    assert frames(relay, "forward", path) > 2 * 200 * 0.8, metrics(relay)
 
 
 def test_doctor_speaks_of_the_interfaces(wires):

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 
 import pytest
 
+from admin import status
 from kernel_objects import KernelObjects
 from peer import EchoPeer
+from relay import run_relayd
 from turn_client import TurnClient
 from waiting import eventually, wait_for_log
 from xdp import (
@@ -201,6 +203,41 @@ def test_an_interface_that_gets_an_address_of_the_relay_gets_the_program(wires, 
         with relayed_client(wires, relay):
             pass
         wires.relay.ip("address", "del", wires.RELAYS[4] + "/32", "dev", "spare0")
+        relay.stop()
+    finally:
+        wires.relay.ip("link", "del", "spare0")
+
+
+@pytest.mark.parametrize("made_as,mend,words", [
+    (["mtu", "9000"], ["ip", "link", "set", "spare0", "mtu", "1500"], "its MTU is 9000"),
+    (["numrxqueues", "1", "numtxqueues", "1"], ["ethtool", "-L", "spare1", "tx", "1"], "fewer queues to receive by"),
+], ids=["before-attaching", "by-the-kernel"])
+def test_an_interface_that_gets_an_address_and_refuses_the_program_is_shown(wires, start_xdp, made_as, mend, words):
+    address = ["address", "add", wires.RELAYS[4] + "/32", "dev", "spare0"]
+    wires.relay.ip("link", "add", "spare0", *made_as, "type", "veth", "peer", "name", "spare1",
+                   "numrxqueues", "4", "numtxqueues", "4")
+    try:
+        wires.relay.ip("link", "set", "spare0", "up")
+        relay = start_xdp()
+        wires.relay.ip(*address)
+        eventually(lambda: status(relay)["xdp"]["refused_interfaces"])
+        (reason,) = status(relay)["xdp"]["refused_interfaces"]
+        assert "spare0" in reason and words in reason, reason
+        assert metrics(relay)["relayd_xdp_refused_interfaces"] == 1
+        with wires.relay:
+            said = run_relayd("status", "--http", "127.0.0.1:9090").stdout
+        assert "not attached" in said and words in said, said
+        with relayed_client(wires, relay):
+            pass
+        # Nothing that matters to it changes, and it is looked at again.
+        wires.relay.ip("address", "add", "198.51.100.77/32", "dev", "spare0")
+        time.sleep(0.3)
+        with wires.relay:
+            subprocess.run(mend, check=True)
+        wires.relay.ip("address", "del", "198.51.100.77/32", "dev", "spare0")
+        eventually(lambda: metrics(relay).get('relayd_xdp_attachment{at="spare0 native"}') == 1)
+        assert status(relay)["xdp"]["refused_interfaces"] == []
+        assert relay.log().count("interface without XDP") == 1, relay.log()
         relay.stop()
     finally:
         wires.relay.ip("link", "del", "spare0")

@@ -10,13 +10,15 @@ from contextlib import contextmanager
 
 import pytest
 
+from admin import status
 from conftest import relay_flags
 from kernel_objects import KernelObjects
 from peer import EchoPeer
 from privileges import as_nobody
-from relay import BINARY, CREDENTIALS
+from relay import BINARY, CREDENTIALS, run_relayd
 from turn_client import udp_socket
-from xdp import CHANNEL, client_of, echo, echo_until_in_kernel, echoing_peer, frames, metrics
+from waiting import eventually
+from xdp import CHANNEL, PORT, client_of, echo, echo_until_in_kernel, echoing_peer, frames, metrics
 
 # What docs/planes.md says that an ordinary user needs.
 NEEDED = ("bpf", "net_admin", "perfmon")
@@ -84,6 +86,55 @@ def test_one_interface(wires, start_xdp, peer_family, next_hop):
         if peer_family == 6:
             echo(client, os.urandom(largest + 1))
             assert frames(relay, "pass", "too_big") == 1
+
+
+@contextmanager
+def default_routes(wires, interface: str, routers: dict[int, str]):
+    """The relay's host reaches the world by these routers."""
+    for family, router in routers.items():
+        wires.relay.ip(f"-{family}", "route", "add", "default", "via", router, "dev", interface)
+    try:
+        yield
+    finally:
+        for family in routers:
+            wires.relay.ip(f"-{family}", "route", "del", "default")
+
+
+def wildcard_flags(wires) -> list[str]:
+    """Clients come in by an interface that no address of the relay's configuration names."""
+    flags = [*CREDENTIALS, "--listen", f"0.0.0.0:{PORT}", "--listen", f"[::]:{PORT}"]
+    for family in (4, 6):
+        flags += ["--relay-address", wires.RELAYS[family]]
+    return flags + ["--allow-peer", "10.71.2.0/24", "--allow-peer", "fd71:2::/64"]
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_clients_of_a_wildcard_listener_come_by_the_default_route(wires, start_xdp, family):
+    with default_routes(wires, "relay0", {family: wires.CLIENTS[family][9]}):
+        relay = start_xdp(flags=wildcard_flags(wires))
+        eventually(lambda: status(relay)["xdp"]["attachments"] == ["relay1 native", "relay0 native"])
+        with wires.relay:
+            said = run_relayd("doctor", *wildcard_flags(wires)).stdout
+        assert "relay0: driver veth" in said and "relay1: driver veth" in said, said
+        with client_of(wires, family) as client, echoing_peer(wires, family) as peer:
+            client.allocate(family)
+            client.bind_channel(CHANNEL, peer.address)
+            echo_until_in_kernel(relay, client)
+            before = frames(relay, "forward")
+            for number in range(20):
+                echo(client, b"by the kernel %d" % number)
+            assert frames(relay, "forward") == before + 40
+
+
+def test_a_default_route_that_comes_later_brings_the_program(wires, start_xdp):
+    relay = start_xdp(flags=wildcard_flags(wires))
+    assert status(relay)["xdp"]["attachments"] == ["relay1 native"]
+    with default_routes(wires, "relay0", {4: wires.CLIENTS[4][9]}):
+        eventually(lambda: "relay0 native" in status(relay)["xdp"]["attachments"])
+        with client_of(wires) as client, echoing_peer(wires) as peer:
+            client.allocate()
+            client.bind_channel(CHANNEL, peer.address)
+            echo_until_in_kernel(relay, client)
 
 
 @contextmanager

@@ -54,6 +54,26 @@ def test_without_the_daemon_forwarding_ends_at_the_lease(wires, xdp_relay):
         assert metrics(xdp_relay)["relayd_xdp_lapsed_routes"] == 0
 
 
+def test_leases_that_end_under_traffic_lose_nothing(wires, xdp_relay):
+    with client_of(wires) as client, KernelObjects(xdp_relay.pid) as objects:
+        client.allocate()
+        flow = Flow("lapsing", client, CHANNEL, wires.PEERS[4], wires.peers)
+        client.bind_channel(CHANNEL, flow.peer_address)
+        with flow:
+            eventually(lambda: frames(xdp_relay, "forward") > 50)
+            assert frames(xdp_relay, "pass", "lease_over") == 0
+            # The worker, which renews leases with refreshes alone, does not know.
+            objects.entries().shorten_leases(PERMISSION_SECONDS)
+            eventually(lambda: frames(xdp_relay, "pass", "lease_over") > 100)
+            by_kernel, number = frames(xdp_relay, "forward"), flow.sent
+            eventually(lambda: flow.sent > number + 50)
+            assert frames(xdp_relay, "forward") == by_kernel, "a lease is over, and its route forwards"
+            request_without_waiting(client, client.binding(CHANNEL, flow.peer_address))
+            eventually(lambda: frames(xdp_relay, "forward") > by_kernel + 100)
+        assert flow.complaints == [] and flow.lost() == []
+        assert max(flow.at_peer.values()) == max(flow.back.values()) == 1, "a datagram came twice"
+
+
 def test_refreshes_under_traffic_lose_nothing(wires, xdp_relay):
     with client_of(wires) as client:
         client.allocate()

@@ -15,7 +15,7 @@ struct MonitoringTests {
             FrameCount(verdict: "drop", reason: "rate", packets: 1, bytes: 2),
         ]
         let xdp = XDPStatistics(
-            routes: 1, waitingRoutes: 0, refusedRoutes: 0, attachments: ["eth0 native"], frames: frames)
+            routes: 1, waitingRoutes: 0, refusedRoutes: 0, attachments: ["eth0 native"], refusals: [], frames: frames)
         let snapshot = WorkerSnapshot(core: Counters(), plane: PlaneCounters(), offloaded: AllocationTraffic())
         let events = MetricsRegistry()
         RelayEvents(events).noteRequest("GET", path: "/status", status: 200, took: .zero)

@@ -67,6 +67,7 @@ extension RelayStatus {
         if let xdp {
             rows.append(("in the kernel", "\(xdp.routes) routes, \(xdp.refusedRoutes) refused so far"))
             rows += xdp.attachments.map { ("attached to", $0) }
+            rows += xdp.refusedInterfaces.map { ("not attached", $0) }
         }
         if shedding > 0 {
             rows.append(("shedding", "\(shedding) of \(self.workers) workers; clients without an allocation wait"))

@@ -166,6 +166,9 @@ struct MetricsPage {
     private static func writeXDP(_ xdp: XDPStatistics, _ lapsedRoutes: Int, to page: inout MetricsText) {
         page.begin("relayd_xdp_attachment", .gauge, "Where the XDP program is attached: interface and mode.")
         for attachment in xdp.attachments { page.sample("relayd_xdp_attachment", [("at", attachment)], 1 as UInt64) }
+        page.single(
+            "relayd_xdp_refused_interfaces", .gauge, "Interfaces with an address of the relay that refuse the program.",
+            UInt64(xdp.refusals.count))
         page.single("relayd_xdp_routes", .gauge, "Channel bindings in the kernel.", UInt64(xdp.routes))
         page.single(
             "relayd_xdp_waiting_routes", .gauge, "Channel bindings that wait for room there, on the slow path.",

@@ -69,6 +69,8 @@ struct RelayStatus: Codable, Sendable {
 
     struct XDPStatus: Codable, Sendable {
         let attachments: [String]
+        /// Why interfaces that got an address of the relay have no program.
+        let refusedInterfaces: [String]
         let routes: Int
         let refusedRoutes: UInt64
     }
@@ -90,7 +92,8 @@ struct RelayStatus: Codable, Sendable {
         xdp = server.xdp.map { session in
             let statistics = session.statistics
             return XDPStatus(
-                attachments: statistics.attachments, routes: statistics.routes, refusedRoutes: statistics.refusedRoutes)
+                attachments: statistics.attachments, refusedInterfaces: statistics.refusals.map(\.description),
+                routes: statistics.routes, refusedRoutes: statistics.refusedRoutes)
         }
     }
 }

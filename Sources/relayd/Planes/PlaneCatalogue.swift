@@ -1,6 +1,7 @@
 import DataPlaneIOUring
 import DataPlaneSocket
 import DataPlaneXDP
+import Logging
 import PlaneKit
 import RelayCore
 import RelayWorker
@@ -20,6 +21,8 @@ final class PlaneCatalogue: Sendable {
     }
 
     private let settings: Settings
+    /// Nothing where nobody reads one.
+    private let logger: Logger?
     private let served: Mutex<ServedAddresses>
     /// The program stays loaded once it is: the process may since have lost the right to load it.
     private let session = Mutex<XDPSession?>(nil)
@@ -29,8 +32,9 @@ final class PlaneCatalogue: Sendable {
     private let loading = Mutex(())
 
     /// - Parameter served: where the relay listens and relays at start.
-    init(_ settings: Settings, _ served: ServedAddresses) {
+    init(_ settings: Settings, _ served: ServedAddresses, logger: Logger? = nil) {
         self.settings = settings
+        self.logger = logger
         self.served = Mutex(served)
     }
 
@@ -96,8 +100,10 @@ final class PlaneCatalogue: Sendable {
     private func loaded(isRequested: Bool) throws(PlaneError) -> XDPSession {
         try loading.withLock { _ throws(PlaneError) in
             if let session = xdp { return session }
-            let loaded = try XDPSession(
-                settings.xdpOptions(served.withLock { $0.forXDP }, isRequested: isRequested))
+            let options = settings.xdpOptions(served.withLock { $0.forXDP }, isRequested: isRequested)
+            let loaded = try XDPSession(options) { [logger] reason in
+                logger?.warning("interface without XDP", metadata: ["reason": "\(reason)"])
+            }
             session.withLock { $0 = loaded }
             // They may have changed meanwhile.
             served.withLock { loaded.follow($0.forXDP) }
@@ -178,6 +184,7 @@ extension Settings {
         options.routes = xdpRoutes
         options.addresses = addresses.all
         options.relayAddresses = addresses.relayAddresses
+        options.wildcardFamilies = addresses.wildcardFamilies
         options.relayPorts = relayPorts
         options.isRequested = isRequested
         return options
@@ -188,7 +195,7 @@ extension ServedAddresses {
     /// As the XDP plane wants them.
     var forXDP: XDPAddresses {
         XDPAddresses(
-            listeners: (listeners + leavingListeners.keys).map(\.ip).filter { !$0.isUnspecifiedAddress },
+            listeners: (listeners + leavingListeners.keys).map(\.ip),
             relayAddresses: (relayAddresses + leavingRelayAddresses).map(\.address))
     }
 }

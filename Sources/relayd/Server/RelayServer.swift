@@ -26,7 +26,8 @@ final class RelayServer: Service {
         let configuration = try settings.coreConfiguration()
         let count = settings.workers ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
         let catalogue = PlaneCatalogue(
-            settings, ServedAddresses(listeners: settings.listen, relayAddresses: configuration.relayAddresses))
+            settings, ServedAddresses(listeners: settings.listen, relayAddresses: configuration.relayAddresses),
+            logger: logger)
         do throws(PlaneError) {
             planes = try PlaneSupervisor(settings, catalogue, workers: count, logger: logger)
         } catch {
