@@ -60,7 +60,7 @@ enum InterfaceChoice {
         guard !interface.isVeth || isAskedFor else {
             throw PlaneError(
                 what: "XDP on \(interface.name)",
-                why: "it is a veth, which loses what a program sends unless GRO or a program is on at its other end",
+                why: "it is a veth, by which a program can send only while GRO or a program is on at its other end",
                 mend: "Where that is so: --data-plane xdp. Better: run on the interface of the host.")
         }
     }
