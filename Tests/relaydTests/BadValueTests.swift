@@ -34,6 +34,7 @@ struct BadValueTests {
         (.xdpMode, ["driver", "skb"]),
         (.xdpNextHop, ["arp"]),
         (.xdpRoutes, ["0", "1048577"]),
+        (.ioUringFeatures, ["SQPOLL", "zerocopy", "bundles", "sqpoll napi"]),
         (.workers, ["0", "-2", "257", "auto"]),
         (.receiveBuffer, ["1", "1M", "3KiB", "2GiB", "64kib"]),
         (.http, ["9090", ":9090", "example.org:80"]),

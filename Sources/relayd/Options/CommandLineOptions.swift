@@ -66,6 +66,8 @@ struct CommandLineOptions: ParsableArguments {
     var xdpRoutes: [String] = []
     @Option(name: .long, help: help(.xdpSlowPath))
     var xdpSlowPath: [String] = []
+    @Option(name: .long, help: help(.ioUringFeatures))
+    var ioUringFeatures: [String] = []
     @Option(name: .long, help: help(.workers))
     var workers: [String] = []
     @Option(name: .long, help: help(.receiveBuffer))
@@ -109,7 +111,7 @@ struct CommandLineOptions: ParsableArguments {
             .userRate: userRate, .userPacketRate: userPacketRate,
             .unauthenticatedRate: unauthenticatedRate, .nonceLifetime: nonceLifetime, .dataPlane: dataPlane,
             .xdpInterface: xdpInterface, .xdpMode: xdpMode, .xdpNextHop: xdpNextHop, .xdpRoutes: xdpRoutes,
-            .xdpSlowPath: xdpSlowPath, .httpTokenFile: httpTokenFile, .adminSocket: adminSocket,
+            .xdpSlowPath: xdpSlowPath, .ioUringFeatures: ioUringFeatures, .httpTokenFile: httpTokenFile, .adminSocket: adminSocket,
             .workers: workers, .receiveBuffer: receiveBuffer, .sendBuffer: sendBuffer, .http: http,
             .otlpEndpoint: otlpEndpoint, .otlpCAFile: otlpCAFile, .otlpInterval: otlpInterval,
             .logLevel: logLevel, .logFormat: logFormat, .watchConfig: watchConfig, .alternateServer: alternateServer,

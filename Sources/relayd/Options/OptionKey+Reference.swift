@@ -20,8 +20,8 @@ extension OptionKey {
             .allocationRate, .allocationPacketRate, .userRate, .userPacketRate, .unauthenticatedRate:
             .limits
         case .nonceLifetime, .rfc5766ChannelNumbers: .protocols
-        case .dataPlane, .fallback, .xdpInterface, .xdpMode, .xdpNextHop, .xdpRoutes, .xdpSlowPath, .workers,
-            .receiveBuffer, .sendBuffer:
+        case .dataPlane, .fallback, .xdpInterface, .xdpMode, .xdpNextHop, .xdpRoutes, .xdpSlowPath,
+            .ioUringFeatures, .workers, .receiveBuffer, .sendBuffer:
             .dataPlane
         case .http, .httpTokenFile, .adminSocket, .otlpEndpoint, .otlpCAFile, .otlpInterval, .logLevel, .logFormat,
             .watchConfig,
@@ -69,6 +69,9 @@ extension OptionKey {
         case .xdpNextHop: "Where relayed frames go next: as the kernel's tables say (fib), or back (swap)."
         case .xdpRoutes: "Channel bindings that the kernel can hold; each takes 512 to 1,024 bytes."
         case .xdpSlowPath: "The plane below XDP, for what the kernel leaves to the program."
+        case .ioUringFeatures:
+            "What the io_uring plane uses besides, for hosts where measuring shows that it pays; the plane does not start "
+                + "without what is named here."
         case .workers: "Threads, each with its share of the clients."
         case .receiveBuffer: "SO_RCVBUF of every socket."
         case .sendBuffer: "SO_SNDBUF of every socket."
@@ -102,7 +105,7 @@ extension OptionKey {
             true
         // What living sockets, maps and threads have in them; the realm, which clients have in their keys; the watch itself.
         case .relayPorts, .realm, .dataPlane, .fallback, .xdpInterface,
-            .xdpMode, .xdpNextHop, .xdpRoutes, .xdpSlowPath, .workers, .receiveBuffer, .sendBuffer, .http,
+            .xdpMode, .xdpNextHop, .xdpRoutes, .xdpSlowPath, .ioUringFeatures, .workers, .receiveBuffer, .sendBuffer, .http,
             .httpTokenFile, .adminSocket, .otlpEndpoint, .otlpCAFile, .otlpInterval, .logFormat, .watchConfig, .demo:
             false
         }

@@ -31,6 +31,7 @@ enum OptionKey: String, CaseIterable, Sendable {
     case xdpNextHop = "xdp-next-hop"
     case xdpRoutes = "xdp-routes"
     case xdpSlowPath = "xdp-slow-path"
+    case ioUringFeatures = "io-uring-features"
     case workers
     case receiveBuffer = "receive-buffer"
     case sendBuffer = "send-buffer"
@@ -59,7 +60,7 @@ enum OptionKey: String, CaseIterable, Sendable {
     var shape: Shape {
         switch self {
         case .listen, .relayAddress, .externalAddress, .user, .authSecret, .allowPeer, .denyPeer,
-            .xdpInterface, .alternateServer:
+            .xdpInterface, .ioUringFeatures, .alternateServer:
             .list
         case .rfc5766ChannelNumbers, .fallback, .demo: .flag
         default: .single
@@ -101,6 +102,7 @@ enum OptionKey: String, CaseIterable, Sendable {
         case .xdpNextHop: "fib or swap"
         case .xdpRoutes: "a whole number from 1 to 1048576"
         case .xdpSlowPath: "auto, io-uring or socket"
+        case .ioUringFeatures: "sqpoll, napi or zero-copy"
         case .workers: "a whole number from 1 to 256"
         case .receiveBuffer, .sendBuffer: "a size from 4KiB to 1GiB: bytes, or a number with KiB, MiB or GiB"
         case .http: "an address and a port, such as 127.0.0.1:9090"

@@ -1,3 +1,4 @@
+import DataPlaneIOUring
 import DataPlaneXDP
 import Logging
 import RelayCore
@@ -59,6 +60,7 @@ struct Settings {
     var xdpNextHop = XDPOptions.NextHop.fib
     var xdpRoutes = 16_384
     var xdpSlowPath = SlowPath.auto
+    var ringFeatures: RingFeatures = []
     /// Nothing: one a CPU.
     var workers: Int?
     var receiveBufferBytes = 1 << 20
@@ -161,6 +163,7 @@ struct Settings {
         xdpNextHop = reader.value(.xdpNextHop, xdpNextHop) { XDPOptions.NextHop(rawValue: $0) }
         xdpRoutes = reader.number(.xdpRoutes, xdpRoutes, in: 1...1_048_576)
         xdpSlowPath = reader.value(.xdpSlowPath, xdpSlowPath) { SlowPath(rawValue: $0) }
+        ringFeatures = RingFeatures(reader.list(.ioUringFeatures) { RingFeatures(named: $0) })
         workers = reader.value(.workers, nil) { text in Int(text).flatMap { (1...256).contains($0) ? $0 : nil } }
         receiveBufferBytes = reader.bytes(.receiveBuffer, receiveBufferBytes, in: 4096...(1 << 30))
         sendBufferBytes = reader.bytes(.sendBuffer, sendBufferBytes, in: 4096...(1 << 30))
