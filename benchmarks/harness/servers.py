@@ -103,6 +103,11 @@ def relayd_xdp(relay: str, slow_path: str, name: str) -> Server:
     return relayd(relay, "--xdp-routes", str(ROUTES), "--xdp-slow-path", slow_path, plane="xdp", name=name)
 
 
+def relayd_ring(relay: str, feature: str) -> Server:
+    """The io_uring plane with one of its optional features."""
+    return relayd(relay, "--io-uring-features", feature, plane="io-uring", name=f"relayd-io-uring-{feature}")
+
+
 # Functions from the relay's address towards peers to a Server.
 BY_NAME = {
     "coturn": coturn,
@@ -118,6 +123,9 @@ BY_NAME = {
         relay, variable="RELAYD_BEFORE", name="relayd-before"),
     "relayd": relayd,
     "relayd-io-uring": lambda relay=topology.SERVER_ADDRESS: relayd(relay, plane="io-uring"),
+    "relayd-io-uring-sqpoll": lambda relay=topology.SERVER_ADDRESS: relayd_ring(relay, "sqpoll"),
+    "relayd-io-uring-napi": lambda relay=topology.SERVER_ADDRESS: relayd_ring(relay, "napi"),
+    "relayd-io-uring-zero-copy": lambda relay=topology.SERVER_ADDRESS: relayd_ring(relay, "zero-copy"),
     "relayd-xdp": lambda relay=topology.SERVER_ADDRESS: relayd_xdp(relay, "socket", "relayd-xdp"),
     "relayd-xdp-io-uring": lambda relay=topology.SERVER_ADDRESS: relayd_xdp(relay, "io-uring", "relayd-xdp-io-uring"),
 }
