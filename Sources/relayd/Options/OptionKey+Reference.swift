@@ -105,7 +105,8 @@ extension OptionKey {
             true
         // What living sockets, maps and threads have in them; the realm, which clients have in their keys; the watch itself.
         case .relayPorts, .realm, .dataPlane, .fallback, .xdpInterface,
-            .xdpMode, .xdpNextHop, .xdpRoutes, .xdpSlowPath, .ioUringFeatures, .workers, .receiveBuffer, .sendBuffer, .http,
+            .xdpMode, .xdpNextHop, .xdpRoutes, .xdpSlowPath, .ioUringFeatures, .workers, .receiveBuffer, .sendBuffer,
+            .http,
             .httpTokenFile, .adminSocket, .otlpEndpoint, .otlpCAFile, .otlpInterval, .logFormat, .watchConfig, .demo:
             false
         }
