@@ -10,6 +10,7 @@
 
 _Static_assert(CIOURING_HAS_BUFFER == IORING_CQE_F_BUFFER, "the kernel's flags are passed through");
 _Static_assert(CIOURING_HAS_MORE == IORING_CQE_F_MORE, "the kernel's flags are passed through");
+_Static_assert(CIOURING_IS_NOTIFICATION == IORING_CQE_F_NOTIF, "the kernel's flags are passed through");
 _Static_assert(CIOURING_BUFFER_SHIFT == IORING_CQE_BUFFER_SHIFT, "the kernel's flags are passed through");
 _Static_assert(sizeof(struct ciouring_received) == sizeof(struct io_uring_recvmsg_out), "the kernel writes these");
 
@@ -17,6 +18,18 @@ _Static_assert(sizeof(struct ciouring_received) == sizeof(struct io_uring_recvms
 #define CLOSING UINT64_MAX
 /// How often `ciouring_close` asks for completions before it leaves the rest to the kernel.
 #define CLOSING_ROUNDS 1000
+/// How long the polling thread looks for requests before it sleeps: longer than a tick of the kernel, and shorter than
+/// a call's pause between two datagrams, which must not keep a processor busy.
+#define POLL_IDLE_MILLISECONDS 5
+/// IORING_REGISTER_NAPI of Linux 6.9, and its argument. Debian's headers know neither.
+#define REGISTER_NAPI 27
+
+struct napi_registration {
+    uint32_t busy_poll_microseconds;
+    uint8_t prefers_busy_poll;
+    uint8_t reserved[11];
+};
+_Static_assert(sizeof(struct napi_registration) == 16, "the kernel's struct io_uring_napi");
 
 struct group {
     struct io_uring_buf_ring *ring;
@@ -31,18 +44,29 @@ struct ciouring {
     struct group groups[CIOURING_GROUP_COUNT];
     unsigned in_flight;
     bool has_files;
+    /// A thread of the kernel takes what is queued.
+    bool is_polled;
     /// Says how much room names and control messages get; read at submission.
     struct msghdr receive_header;
 };
+
+static unsigned flags_of(enum ciouring_mode mode) {
+    switch (mode) {
+    case CIOURING_DEFER: return IORING_SETUP_DEFER_TASKRUN;
+    case CIOURING_COOPERATE: return IORING_SETUP_COOP_TASKRUN;
+    case CIOURING_POLL: return IORING_SETUP_SQPOLL;
+    }
+    return 0;
+}
 
 int ciouring_open(
     struct ciouring **ring, unsigned submission_count, unsigned completion_count, enum ciouring_mode mode) {
     struct ciouring *made = calloc(1, sizeof *made);
     if (made == NULL) { return -ENOMEM; }
     struct io_uring_params parameters = {
-        .flags = IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
-                 (mode == CIOURING_DEFER ? IORING_SETUP_DEFER_TASKRUN : IORING_SETUP_COOP_TASKRUN),
+        .flags = IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | flags_of(mode),
         .cq_entries = completion_count,
+        .sq_thread_idle = POLL_IDLE_MILLISECONDS,
     };
     int result = io_uring_queue_init_params(submission_count, &made->ring, &parameters);
     if (result < 0) {
@@ -51,6 +75,7 @@ int ciouring_open(
     }
     // Saves the look-up of the descriptor at every call; without it everything works as well.
     (void)io_uring_register_ring_fd(&made->ring);
+    made->is_polled = mode == CIOURING_POLL;
     *ring = made;
     return 0;
 }
@@ -83,6 +108,12 @@ void ciouring_close(struct ciouring *ring) {
 }
 
 unsigned ciouring_in_flight(const struct ciouring *ring) { return ring->in_flight; }
+
+int ciouring_poll_devices(struct ciouring *ring, uint32_t microseconds) {
+    struct napi_registration registration = {.busy_poll_microseconds = microseconds, .prefers_busy_poll = 1};
+    int result = io_uring_register((unsigned)ring->ring.ring_fd, REGISTER_NAPI, &registration, 1);
+    return result < 0 ? result : 0;
+}
 
 int ciouring_register_files(struct ciouring *ring, unsigned most) {
     struct rlimit limit;
@@ -141,7 +172,10 @@ bool ciouring_queue_receive(
     uint64_t token) {
     struct io_uring_sqe *sqe = next_entry(ring);
     if (sqe == NULL) { return false; }
-    ring->receive_header = (struct msghdr){.msg_namelen = name_byte_count, .msg_controllen = control_byte_count};
+    // A polling thread may be reading it for an earlier request: it is written once.
+    if (ring->receive_header.msg_namelen == 0) {
+        ring->receive_header = (struct msghdr){.msg_namelen = name_byte_count, .msg_controllen = control_byte_count};
+    }
     io_uring_prep_recvmsg_multishot(sqe, (int)file, &ring->receive_header, 0);
     sqe->flags = IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
     sqe->buf_group = (uint16_t)group;
@@ -149,10 +183,15 @@ bool ciouring_queue_receive(
     return true;
 }
 
-bool ciouring_queue_message(struct ciouring *ring, unsigned file, const void *message, uint64_t token) {
+bool ciouring_queue_message(
+    struct ciouring *ring, unsigned file, const void *message, bool is_zero_copy, uint64_t token) {
     struct io_uring_sqe *sqe = next_entry(ring);
     if (sqe == NULL) { return false; }
-    io_uring_prep_sendmsg(sqe, (int)file, message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (is_zero_copy) {
+        io_uring_prep_sendmsg_zc(sqe, (int)file, message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } else {
+        io_uring_prep_sendmsg(sqe, (int)file, message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
     sqe->flags = IOSQE_FIXED_FILE;
     io_uring_sqe_set_data64(sqe, token);
     return true;
@@ -182,10 +221,15 @@ bool ciouring_queue_cancel_all(struct ciouring *ring, uint64_t token) {
     return true;
 }
 
-bool ciouring_has_queued(const struct ciouring *ring) { return io_uring_sq_ready(&ring->ring) > 0; }
+bool ciouring_has_queued(const struct ciouring *ring) {
+    // What has been handed to the polling thread is its own business.
+    if (ring->is_polled) { return ring->ring.sq.sqe_head != ring->ring.sq.sqe_tail; }
+    return io_uring_sq_ready(&ring->ring) > 0;
+}
 
 int ciouring_submit(struct ciouring *ring) {
-    int result = io_uring_submit_and_get_events(&ring->ring);
+    int result = ring->is_polled ? io_uring_submit(&ring->ring) : io_uring_submit_and_get_events(&ring->ring);
+    if (result >= 0) { result = io_uring_sqring_wait(&ring->ring); }
     return result < 0 ? result : 0;
 }
 

@@ -18,7 +18,8 @@ extension IOUringIO {
     /// in turn, each kind with a share; begins a receive on the others. Nothing may wait to be presented, or datagrams of
     /// one socket would overtake each other.
     mutating func attend() {
-        batch.removeAll()
+        let bank = pins.freeBank * Receiver.count
+        batch.removeAll(fromBuffer: Inbox.bufferCount + bank)
         watchWakeDescriptor()
         let fitting = Self.readByteLimit / max(1, averageReadByteCount)
         let limit = max(Self.readCountMinimum, min(fitting, Receiver.count))
@@ -27,13 +28,13 @@ extension IOUringIO {
         for _ in 0..<base.sockets.listeners.count {
             let share = base.sockets.relays.isEmpty ? limit : limit / 2
             guard filled < share else { break }
-            filled += attend(to: base.sockets.nextListener(), at: filled, limit: share - filled)
+            filled += attend(to: base.sockets.nextListener(), at: bank + filled, limit: share - filled)
         }
         for _ in 0..<base.sockets.relays.count {
             let free = limit - filled
             guard free > 0 else { break }
             filled += attend(
-                to: base.sockets.nextRelay(), at: filled,
+                to: base.sockets.nextRelay(), at: bank + filled,
                 limit: base.sockets.relays.count > 1 ? min(free, Self.relayShare) : free)
         }
         wasLastReadFull = filled == limit

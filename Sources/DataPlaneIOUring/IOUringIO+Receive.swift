@@ -32,13 +32,14 @@ extension IOUringIO {
         return present()
     }
 
-    /// Gives the buffers of the last batch back to the kernel. Everything that was sent from them has completed.
+    /// Gives the buffers of the last batch back to the kernel. Everything that was sent from them has completed, but for
+    /// those that are pinned.
     ///
     /// Under load it gets none: a socket that becomes ready is busy then, and the ring only says so. Reading it by calls
     /// costs less than its receive, and far less than to begin that again.
     private mutating func recycle() {
         precondition(sendsInFlight == 0)
-        inbox.recycle(isSupplying: !wasLastReadFull) { ring.giveBuffer($0, of: base.memory) }
+        inbox.recycle(isSupplying: !wasLastReadFull, sparing: pins) { ring.giveBuffer($0, of: base.memory) }
         ring.publishBuffers()
     }
 
@@ -110,6 +111,7 @@ extension IOUringIO {
                     latest = completion.token
                     if row == Self.roundLimit { noteBusy(completion.token) }
                 case .send: finish(completion)
+                case .pinningSend: finishPinning(completion)
                 case .wake:
                     wasWoken = true
                     isWatchingWake = completion.hasMore

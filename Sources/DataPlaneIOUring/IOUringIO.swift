@@ -16,6 +16,9 @@ public struct IOUringIO: DatagramIO, ~Copyable {
     /// What is read by calls, into buffers of its own.
     var receiver: Receiver
     var batch = Batch(fromBuffer: Inbox.bufferCount)
+    let features: RingFeatures
+    /// Buffers that sends still read from.
+    var pins: Pins
     /// Whether calls filled, in the last turn, all the buffers that they may fill.
     var wasLastReadFull = false
     /// Buffers that calls might fill in the last turn.
@@ -41,21 +44,27 @@ public struct IOUringIO: DatagramIO, ~Copyable {
     /// An IO without sockets.
     /// - Parameter features: what the probe found.
     public init(_ features: IOUringPlane.Features) throws(PlaneError) {
+        let bankCount = features.ring.contains(.zeroCopy) ? Pins.usualBankCount : 1
         let memory = try PacketMemory(
-            bufferCount: Inbox.bufferCount + Receiver.count, frontByteCount: BufferHead.byteCount)
+            bufferCount: Inbox.bufferCount + bankCount * Receiver.count, frontByteCount: BufferHead.byteCount)
         do throws(RingError) {
-            var ring = try Ring(mode: features.isDeferred ? CIOURING_DEFER : CIOURING_COOPERATE)
+            var ring = try Ring(mode: features.mode)
+            if features.ring.contains(.napi) { try ring.pollDevices() }
             try ring.registerFiles()
             try ring.registerBuffers()
-            self.init(features, ring, memory)
+            self.init(features, ring, memory, bankCount: bankCount)
         } catch {
             throw PlaneError(error)
         }
     }
 
-    private init(_ features: IOUringPlane.Features, _ ring: consuming Ring, _ memory: consuming PacketMemory) {
+    private init(
+        _ features: IOUringPlane.Features, _ ring: consuming Ring, _ memory: consuming PacketMemory, bankCount: Int
+    ) {
         self.ring = ring
-        receiver = Receiver(into: memory, fromBuffer: Inbox.bufferCount)
+        self.features = features.ring
+        pins = Pins(bankCount: bankCount)
+        receiver = Receiver(into: memory, fromBuffer: Inbox.bufferCount, bankCount: bankCount)
         base = PlaneBase(features.offloads, memory)
     }
 
@@ -114,7 +123,8 @@ public struct IOUringIO: DatagramIO, ~Copyable {
         isReceiving = false
         submit()
         enqueue { $0.queueCancelOfAll() }
-        while ring.inFlightCount > 0, failure == nil {
+        // What only pins buffers may stay in a device for as long as that likes, and needs nothing of this thread.
+        while ring.inFlightCount > pins.count, failure == nil {
             waitForCompletions(nanoseconds: nil)
             takeCompletions()
         }

@@ -1,3 +1,4 @@
+import CIOUring
 public import PlaneKit
 public import RelayWorker
 
@@ -8,9 +9,18 @@ public struct IOUringPlane: DataPlane {
         /// Whether completions wait until they are asked for (`IORING_SETUP_DEFER_TASKRUN`).
         public let isDeferred: Bool
         public let offloads: Offloads
+        /// Those that were asked for.
+        public let ring: RingFeatures
 
         public var description: String {
-            "multishot recvmsg, batched sendmsg, \(isDeferred ? "deferred" : "cooperative") work, \(offloads)"
+            let work = mode == CIOURING_POLL ? "polled" : isDeferred ? "deferred" : "cooperative"
+            return "multishot recvmsg, batched sendmsg, \(work) work, \(offloads)"
+                + (ring.isEmpty ? "" : ", \(ring)")
+        }
+
+        /// How the kernel runs the ring's work. A polling thread does it in its own time.
+        var mode: ciouring_mode {
+            ring.contains(.sqpoll) ? CIOURING_POLL : isDeferred ? CIOURING_DEFER : CIOURING_COOPERATE
         }
     }
 
@@ -18,10 +28,13 @@ public struct IOUringPlane: DataPlane {
     public let offloads: Offloads
     /// Whether completions may wait until they are asked for; without it the plane works as on Linux 6.0.
     public let defersWork: Bool
+    /// What the plane is to use besides. A host that refuses one of them refuses the plane.
+    public let features: RingFeatures
 
-    public init(offloads: Offloads = Offloads(), defersWork: Bool = true) {
+    public init(offloads: Offloads = Offloads(), defersWork: Bool = true, features: RingFeatures = []) {
         self.offloads = offloads
         self.defersWork = defersWork
+        self.features = features
     }
 
     public var name: String { "io-uring" }

@@ -56,15 +56,23 @@ struct Inbox: ~Copyable {
     /// Ends the batch: the buffer of each message that has been presented is free. Once nothing waits to be presented the
     /// kernel is given as many as it lacks, those that were used last first; earlier, it could fill them as fast as they
     /// are emptied, and sockets that are read by calls would never have their turn.
-    /// - Parameter isSupplying: false where it is to be given none.
-    mutating func recycle(isSupplying: Bool, _ supply: (Int) -> Void) {
+    /// - Parameters:
+    ///   - isSupplying: false where it is to be given none.
+    ///   - pins: buffers that are not free yet.
+    mutating func recycle(isSupplying: Bool, sparing pins: borrowing Pins, _ supply: (Int) -> Void) {
+        var keptCount = 0
         for index in 0..<spentCount {
+            guard !pins.isPinned(spent[index]) else {
+                spent[keptCount] = spent[index]
+                keptCount += 1
+                continue
+            }
             switch BufferGroup(ofBuffer: spent[index]) {
             case .listeners: spareListeners.append(spent[index])
             case .relays: spareRelays.append(spent[index])
             }
         }
-        spentCount = 0
+        spentCount = keptCount
         guard isSupplying, isEmpty else { return }
         spareListeners.supply(supply)
         spareRelays.supply(supply)

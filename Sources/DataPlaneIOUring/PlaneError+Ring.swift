@@ -8,6 +8,20 @@ extension PlaneError {
         self = error.step == .setup ? .setup(error.errno, disabled: disabled) : .use(error)
     }
 
+    /// Why a feature that was asked for cannot be used, where the ring itself can.
+    init(_ error: RingError, of feature: RingFeatures) {
+        let why =
+            switch error.errno {
+            case EINVAL, ENOSYS: "this kernel does not know it"
+            case EOPNOTSUPP where feature == .napi:
+                "this kernel was built without busy polling (CONFIG_NET_RX_BUSY_POLL)"
+            default: String(systemErrorNumber: error.errno)
+            }
+        self.init(
+            what: "\(feature) of io-uring-features (\(feature.kernelName))", why: why,
+            mend: "Run \(feature.oldestKernel) or newer, or leave \(feature) out of io-uring-features")
+    }
+
     private static func setup(_ errno: Int32, disabled: Int?) -> PlaneError {
         let what = "io_uring_setup"
         let instead = "or use the socket plane"
@@ -67,7 +81,7 @@ extension PlaneError {
                 why: error.errno == EINVAL ? "this kernel has none" : reason, mend: upgrade)
         case .send:
             return PlaneError(what: "a sendmsg of io_uring", why: reason, mend: upgrade)
-        case .setup, .enter: return enter(error.errno)
+        case .setup, .devices, .enter: return enter(error.errno)
         }
     }
 

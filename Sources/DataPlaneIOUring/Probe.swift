@@ -1,3 +1,5 @@
+// Unsafe because: the kernel is given the address of a message. What it consists of is allocated here, and outlives the ring
+// that reads it.
 import CIOUring
 import CLinux
 import Glibc
@@ -9,27 +11,41 @@ extension IOUringPlane {
     /// The oldest kernel on which everything works that the plane needs.
     static var oldestKernel: String { "Linux 6.0" }
 
-    /// Tries on a throw-away ring and sockets of loopback what the plane needs: a datagram goes out by it and comes in
-    /// by it.
+    /// Tries on throw-away rings and sockets of loopback what the plane needs, and each feature that it was asked to use: a
+    /// datagram goes out by the ring and comes in by it.
     /// - Returns: what it will do here.
     public func probe() throws(PlaneError) -> Features {
         let sockets = try ProbeSockets()
         let allowed = try offloads.allowedHere()
+        let found: Features
         do throws(RingError) {
-            for isDeferred in defersWork ? [true, false] : [false] {
-                do throws(RingError) {
-                    try sockets.relayOne(isDeferred ? CIOURING_DEFER : CIOURING_COOPERATE)
-                } catch {
-                    // A kernel that does not know the flag; the older way is tried.
-                    if isDeferred, error.step == .setup, error.errno == EINVAL { continue }
-                    throw error
-                }
-                return Features(isDeferred: isDeferred, offloads: allowed)
-            }
-            throw RingError(step: .setup, errno: EINVAL)
+            found = Features(isDeferred: try probeWork(sockets), offloads: allowed, ring: features)
         } catch {
             throw PlaneError(error)
         }
+        for feature in features.each {
+            do throws(RingError) {
+                try sockets.relayOne(Features(isDeferred: found.isDeferred, offloads: allowed, ring: feature))
+            } catch {
+                throw PlaneError(error, of: feature)
+            }
+        }
+        return found
+    }
+
+    /// Whether work can be deferred here.
+    private func probeWork(_ sockets: borrowing ProbeSockets) throws(RingError) -> Bool {
+        for isDeferred in defersWork ? [true, false] : [false] {
+            do throws(RingError) {
+                try sockets.relayOne(Features(isDeferred: isDeferred, offloads: .none, ring: []))
+                return isDeferred
+            } catch {
+                // A kernel that does not know the flag; the older way is tried.
+                if isDeferred, error.step == .setup, error.errno == EINVAL { continue }
+                throw error
+            }
+        }
+        throw RingError(step: .setup, errno: EINVAL)
     }
 }
 
@@ -68,14 +84,17 @@ private struct ProbeSockets: ~Copyable {
     }
 
     /// Sends a datagram by a ring and receives it by a multishot request of the same ring.
-    func relayOne(_ mode: ciouring_mode) throws(RingError) {
+    func relayOne(_ features: IOUringPlane.Features) throws(RingError) {
         let memory: PacketMemory
         do throws(PlaneError) {
             memory = try PacketMemory(bufferCount: Inbox.bufferCount, frontByteCount: BufferHead.byteCount)
         } catch {
             throw RingError(step: .buffers, errno: ENOMEM)
         }
-        var ring = try Ring(mode: mode)
+        // Before the ring, which ends first: a polling thread reads the message when it gets there.
+        let message = ProbeMessage(to: receiver, payloadIn: memory)
+        var ring = try Ring(mode: features.mode)
+        if features.ring.contains(.napi) { try ring.pollDevices() }
         try ring.registerFiles()
         try ring.registerBuffers()
         ring.giveBuffer(Inbox.bufferCount - 1, of: memory)
@@ -84,39 +103,70 @@ private struct ProbeSockets: ~Copyable {
             let result = ring.setFile(index, to: descriptor)
             guard result == 0 else { throw RingError(step: .files, errno: -result) }
         }
-        var name = sockaddr_in6()
-        let nameLength = unsafe clinux_write_name(clinux_local_address(receiver), &name)
-        try exchange(&ring, &name, nameLength)
-    }
-
-    private func exchange(_ ring: inout Ring, _ name: inout sockaddr_in6, _ nameLength: UInt32) throws(RingError) {
-        let receive = Token(.receive)
-        guard ring.queueReceive(file: 1, group: .relays, receive) else {
+        guard ring.queueReceive(file: 1, group: .relays, Token(.receive)) else {
             throw RingError(step: .receive, errno: EBUSY)
         }
-        try unsafe withUnsafeMutablePointer(to: &name) { name throws(RingError) in
-            var message = unsafe msghdr()
-            unsafe message.msg_name = UnsafeMutableRawPointer(name)
-            unsafe message.msg_namelen = nameLength
-            // The kernel reads it when it is submitted, not when it is queued.
-            try unsafe withUnsafePointer(to: &message) { message throws(RingError) in
-                guard unsafe ring.queueMessage(file: 0, message, Token(.send)) else {
-                    throw RingError(step: .send, errno: EBUSY)
-                }
-                try ring.submit()
-            }
+        let send = Token(sending: 0, by: 0, pinning: features.ring.contains(.zeroCopy) ? 0 : nil)
+        guard unsafe ring.queueMessage(file: 0, message.header, send) else {
+            throw RingError(step: .send, errno: EBUSY)
         }
+        try ring.submit()
+        try awaitBoth(&ring, send)
+    }
+
+    /// Waits until the datagram has come in and nothing of its send is left.
+    private func awaitBoth(_ ring: inout Ring, _ send: Token) throws(RingError) {
+        var isReceived = false
+        var isSent = false
         // Loopback delivers within the call; the rounds are for a host that is busy.
         for _ in 0..<100 {
             _ = ring.takeCompletions()
             for index in 0..<ring.takenCount {
                 let completion = ring.completion(index)
-                let step = completion.token == receive ? RingError.Step.receive : .send
-                guard completion.result >= 0 else { throw RingError(step: step, errno: -completion.result) }
-                if step == .receive, completion.buffer != nil { return }
+                let step = completion.token == send ? RingError.Step.send : .receive
+                // There is one buffer: the receive ends when it looks for another one.
+                let isExpected = completion.isNotification || (step == .receive && isReceived)
+                guard completion.result >= 0 || isExpected else {
+                    throw RingError(step: step, errno: -completion.result)
+                }
+                if step == .receive, completion.buffer != nil { isReceived = true }
+                if step == .send, !completion.hasMore { isSent = true }
             }
+            if isReceived, isSent { return }
             try ring.wait(nanoseconds: 10_000_000)
         }
-        throw RingError(step: .receive, errno: ETIMEDOUT)
+        throw RingError(step: isSent ? .receive : .send, errno: ETIMEDOUT)
     }
+}
+
+/// A datagram to a socket, where the kernel finds it for as long as this lives.
+@safe private struct ProbeMessage: ~Copyable {
+    /// Fits into a frame.
+    private static let payloadByteCount = 1_200
+
+    private let name = UnsafeMutablePointer<sockaddr_in6>.allocate(capacity: 1)
+    private let vector = UnsafeMutablePointer<iovec>.allocate(capacity: 1)
+    private let message = UnsafeMutablePointer<msghdr>.allocate(capacity: 1)
+
+    /// - Parameter memory: the payload is the beginning of its first buffer; it must live longer than this value.
+    init(to receiver: Int32, payloadIn memory: borrowing PacketMemory) {
+        unsafe name.initialize(to: sockaddr_in6())
+        unsafe vector.initialize(
+            to: iovec(
+                iov_base: memory.address(of: 0, byteCount: Self.payloadByteCount), iov_len: Self.payloadByteCount))
+        unsafe message.initialize(to: msghdr())
+        unsafe message.pointee.msg_namelen = clinux_write_name(clinux_local_address(receiver), name)
+        unsafe message.pointee.msg_name = UnsafeMutableRawPointer(name)
+        unsafe message.pointee.msg_iov = vector
+        unsafe message.pointee.msg_iovlen = 1
+    }
+
+    deinit {
+        unsafe message.deallocate()
+        unsafe vector.deallocate()
+        unsafe name.deallocate()
+    }
+
+    /// The `struct msghdr`.
+    @unsafe var header: UnsafeRawPointer { unsafe UnsafeRawPointer(message) }
 }

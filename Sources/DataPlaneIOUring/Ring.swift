@@ -15,6 +15,8 @@ import RelayWorker
     private static let takeLimit = 128
     /// More files than one worker can have relay ports.
     private static let mostFiles = 131_072
+    /// About what it takes to sleep and to be woken.
+    private static let devicePollMicroseconds: UInt32 = 50
 
     private let ring: OpaquePointer
     private let completions: UnsafeMutablePointer<ciouring_completion>
@@ -23,9 +25,6 @@ import RelayWorker
     /// Places in the file table.
     private(set) var fileCount = 0
 
-    /// How the kernel runs the work of this ring.
-    let isDeferred: Bool
-
     init(mode: ciouring_mode) throws(RingError) {
         var ring: OpaquePointer?
         let result = unsafe ciouring_open(&ring, Self.submissionCount, Self.completionCount, mode)
@@ -33,7 +32,6 @@ import RelayWorker
         unsafe self.ring = ring
         unsafe completions = .allocate(capacity: Self.takeLimit)
         unsafe completions.initialize(repeating: ciouring_completion(), count: Self.takeLimit)
-        isDeferred = mode == CIOURING_DEFER
     }
 
     deinit {
@@ -43,6 +41,12 @@ import RelayWorker
 
     /// Requests that may still complete.
     var inFlightCount: Int { Int(unsafe ciouring_in_flight(ring)) }
+
+    /// Has waits look at the network devices themselves before they sleep.
+    func pollDevices() throws(RingError) {
+        let result = unsafe ciouring_poll_devices(ring, Self.devicePollMicroseconds)
+        guard result == 0 else { throw RingError(step: .devices, errno: -result) }
+    }
 
     /// Makes room for as many files as this process may have open.
     mutating func registerFiles() throws(RingError) {
@@ -93,9 +97,10 @@ extension Ring {
             UInt32(BufferHead.controlByteCount), token.rawValue)
     }
 
-    /// `message` is a `struct msghdr`; it and what it points to must stay until the request has completed.
+    /// `message` is a `struct msghdr`; it and what it points to must stay until the request has completed, the payload of
+    /// a send that pins it until its last completion.
     @unsafe func queueMessage(file: Int, _ message: UnsafeRawPointer, _ token: Token) -> Bool {
-        unsafe ciouring_queue_message(ring, UInt32(file), message, token.rawValue)
+        unsafe ciouring_queue_message(ring, UInt32(file), message, token.kind == .pinningSend, token.rawValue)
     }
 
     func queueWatch(_ descriptor: Int32, _ token: Token) -> Bool {
@@ -160,6 +165,9 @@ struct Completion: BitwiseCopyable {
     /// Whether the request lives on.
     var hasMore: Bool { flags & UInt32(CIOURING_HAS_MORE) != 0 }
 
+    /// Whether it is the second one of a zero-copy send.
+    var isNotification: Bool { flags & UInt32(CIOURING_IS_NOTIFICATION) != 0 }
+
     /// The receive buffer that came with it, ours now.
     var buffer: Int? {
         flags & UInt32(CIOURING_HAS_BUFFER) == 0 ? nil : Int(flags >> UInt32(CIOURING_BUFFER_SHIFT))
@@ -189,7 +197,7 @@ struct EntryRefusals: BitwiseCopyable {
 
 /// A step of making or using a ring that the kernel refused.
 struct RingError: Error {
-    enum Step { case setup, files, buffers, receive, send, enter }
+    enum Step { case setup, devices, files, buffers, receive, send, enter }
 
     let step: Step
     /// Positive.

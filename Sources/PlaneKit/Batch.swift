@@ -2,7 +2,7 @@ public import RelayCore
 
 /// The buffers that calls of a turn filled, in order, presented as batches.
 public struct Batch: ~Copyable {
-    private let firstBuffer: Int
+    private var firstBuffer: Int
     private var messageCount = 0
     /// What is presented next: a message, and a datagram of it.
     private var nextMessage = 0
@@ -19,6 +19,12 @@ public struct Batch: ~Copyable {
         messageCount = 0
         nextMessage = 0
         nextDatagram = 0
+    }
+
+    /// Forgets everything; from now on the buffers are filled from this one on.
+    public mutating func removeAll(fromBuffer first: Int) {
+        removeAll()
+        firstBuffer = first
     }
 
     /// Takes in the buffer after the last one.

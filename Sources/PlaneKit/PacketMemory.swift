@@ -53,6 +53,14 @@ public import RelayWorker
         return unsafe base + offset
     }
 
+    /// The number of the receive buffer in which so many bytes from an address on stand; nothing for other bytes.
+    @unsafe func buffer(of address: UnsafeRawPointer, byteCount: Int) -> Int? {
+        let offset = unsafe UnsafeRawPointer(base).distance(to: address)
+        guard offset >= 0, byteCount >= 0, offset < bufferCount * Self.stride else { return nil }
+        let number = offset / Self.stride
+        return offset % Self.stride + byteCount <= Self.stride ? number : nil
+    }
+
     @_lifetime(borrow self)
     public func span(at offset: Int, byteCount: Int) -> RawSpan {
         check(offset, byteCount)

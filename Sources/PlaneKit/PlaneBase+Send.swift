@@ -157,6 +157,11 @@ extension PlaneBase {
     /// How many datagrams a message is, for counting.
     public func datagramCount(of message: Int) -> Int { transmitter.shape(of: message).datagramCount }
 
+    /// The receive buffer from which the kernel can send all of a message of so many bytes or more without copying.
+    public func soleBuffer(of message: Int, byteCountMinimum: Int) -> Int? {
+        transmitter.soleBuffer(of: message, byteCountMinimum: byteCountMinimum, in: memory)
+    }
+
     /// The `struct msghdr` of a message, for the kernel; it stays until ``finishSending()``.
     @unsafe public func header(of message: Int) -> UnsafeRawPointer { unsafe transmitter.header(of: message) }
 

@@ -23,6 +23,9 @@ struct Envelope {
     private static let controlByteCount = Int(CLINUX_DEPARTURE_CONTROL_BYTES)
     /// A signal may interrupt a call; so many in a row are no accident and the message is given up.
     private static let interruptionLimit = 8
+    private static let pageByteCount = 4_096
+    /// MAX_SKB_FRAGS where it was not configured otherwise.
+    private static let fragmentLimit = 17
 
     private let headers: UnsafeMutablePointer<clinux_message>
     private let vectors: UnsafeMutablePointer<iovec>
@@ -119,6 +122,31 @@ struct Envelope {
         precondition(message >= 0 && message < messageCount)
         // A message of a batch begins with its header.
         return unsafe UnsafeRawPointer(headers + message)
+    }
+
+    /// The receive buffer in which all payload of a message stands, if the kernel can send it from there: pages that it
+    /// refers to are parts of one packet, of which a packet has a limit.
+    /// - Parameter byteCountMinimum: a smaller message has none.
+    func soleBuffer(
+        of message: Int, byteCountMinimum: Int, in memory: borrowing PacketMemory
+    ) -> Int? {
+        let shape = shape(of: message)
+        // No more than this, as the last datagram may be shorter.
+        guard shape.datagramCount * shape.segmentByteCount >= byteCountMinimum else { return nil }
+        var byteCount = 0
+        var fragmentCount = 0
+        var sole: Int?
+        for index in 0..<Int(unsafe headers[message].header.msg_iovlen) {
+            let vector = unsafe headers[message].header.msg_iov[index]
+            guard let start = unsafe UnsafeRawPointer(vector.iov_base), unsafe vector.iov_len > 0,
+                let buffer = unsafe memory.buffer(of: start, byteCount: vector.iov_len), buffer == sole ?? buffer
+            else { return nil }
+            sole = buffer
+            byteCount += unsafe vector.iov_len
+            let offset = Int(bitPattern: start) % Self.pageByteCount
+            fragmentCount += unsafe (offset + vector.iov_len + Self.pageByteCount - 1) / Self.pageByteCount
+        }
+        return byteCount >= byteCountMinimum && fragmentCount <= Self.fragmentLimit ? sole : nil
     }
 
     private mutating func appendVectors(

@@ -181,7 +181,7 @@ struct IOUringIOTests {
 
     @Test func tokensKeepTheirParts() {
         var generator = SeededGenerator()
-        for kind in [Token.Kind.receive, .send, .wake, .cancel] {
+        for kind in [Token.Kind.receive, .send, .wake, .cancel, .pinningSend] {
             for _ in 0..<100 {
                 let number = Int(UInt32.random(in: 0 ... .max, using: &generator))
                 let generation = UInt32.random(in: 0...Token.generationMask, using: &generator)
@@ -190,6 +190,15 @@ struct IOUringIOTests {
                 #expect(token.number == number, "\(generator)")
                 #expect(token.generation == generation, "\(generator)")
             }
+        }
+        for _ in 0..<100 {
+            let message = Int.random(in: 0..<128, using: &generator)
+            let buffer = Int.random(in: 0..<1_000, using: &generator)
+            let token = Token(sending: message, by: 7, pinning: buffer)
+            #expect(token.kind == .pinningSend && token.generation == 7)
+            #expect(token.message == message, "\(generator)")
+            #expect(token.pinnedBuffer == buffer, "\(generator)")
+            #expect(Token(sending: message, by: 7, pinning: nil) == Token(.send, number: message, generation: 7))
         }
     }
 }

@@ -19,6 +19,47 @@ import Testing
     }
 
     @Test(
+        "What was asked for is tried and told",
+        .enabled(if: PlaneUnderTest.usable.contains(.ioUring), "needs io_uring; relayd doctor says why not"),
+        arguments: [RingFeatures.sqpoll, .napi, .zeroCopy, [.sqpoll, .napi, .zeroCopy]])
+    func features(_ asked: RingFeatures) throws {
+        do throws(PlaneError) {
+            let probed = try IOUringPlane(offloads: .none, features: asked).probe()
+            let work = asked.contains(.sqpoll) ? "polled" : probed.isDeferred ? "deferred" : "cooperative"
+            #expect(
+                probed.description
+                    == "multishot recvmsg, batched sendmsg, \(work) work, GRO off, GSO off, raw sending off, \(asked)")
+        } catch {
+            // An older kernel, or one built without.
+            #expect(error.mend.contains("io-uring-features"), "\(error)")
+            #expect(asked.each.contains { error.what.hasPrefix("\($0) of io-uring-features") }, "\(error)")
+        }
+    }
+
+    @Test func featuresHaveNames() {
+        for feature in [RingFeatures.sqpoll, .napi, .zeroCopy] {
+            #expect(RingFeatures(named: feature.description) == feature)
+        }
+        #expect(RingFeatures(named: "bundles") == nil)
+        #expect(RingFeatures([.zeroCopy, .sqpoll]).description == "sqpoll, zero-copy")
+    }
+
+    @Test(
+        "A feature that is refused is named, with the kernel that has it",
+        arguments: [
+            (RingFeatures.sqpoll, EPERM, "not permitted", "Linux 6.0"),
+            (.napi, EINVAL, "does not know it", "Linux 6.9"),
+            (.napi, EOPNOTSUPP, "CONFIG_NET_RX_BUSY_POLL", "Linux 6.9"),
+            (.zeroCopy, EINVAL, "does not know it", "Linux 6.1"),
+        ])
+    func aRefusedFeature(_ feature: RingFeatures, _ number: Int32, _ why: String, _ mend: String) {
+        let error = PlaneError(RingError(step: .send, errno: number), of: feature)
+        #expect(error.what.hasPrefix("\(feature) of io-uring-features"))
+        #expect(error.why.contains(why))
+        #expect(error.mend.contains(mend) && error.mend.contains("leave \(feature) out"))
+    }
+
+    @Test(
         "Each reason names itself, and says what to do",
         arguments: [
             (EPERM, "seccomp", "io_uring_setup"), (ENOSYS, "without io_uring", "Linux 6.0"),

@@ -10,7 +10,7 @@ import Testing
 /// Single datagrams of many relay sockets leave by one call; nobody outside can tell.
 @Suite(.serialized, .enabled(if: RawSending.isAllowed, "needs CAP_NET_RAW"))
 struct RawSendingTests {
-    @Test(arguments: PlaneUnderTest.usable, AddressFamily.allCases)
+    @Test(arguments: PlaneUnderTest.prompt, AddressFamily.allCases)
     func manyRelaySocketsSendByOneCall(_ plane: PlaneUnderTest, _ family: AddressFamily) throws {
         var generator = SeededGenerator()
         let relay = try TestRelay(plane)
@@ -35,7 +35,7 @@ struct RawSendingTests {
         }
     }
 
-    @Test(arguments: PlaneUnderTest.usable)
+    @Test(arguments: PlaneUnderTest.prompt)
     func largeAndRepeatedOnesGoByTheirOwnSockets(_ plane: PlaneUnderTest) throws {
         let relay = try TestRelay(plane)
         let listener = try relay.listen(at: "127.0.0.1")
@@ -83,7 +83,7 @@ struct RawSendingTests {
         }
     }
 
-    @Test(.enabled(if: TestNamespace.isAllowed, "needs network namespaces"), arguments: PlaneUnderTest.usable)
+    @Test(.enabled(if: TestNamespace.isAllowed, "needs network namespaces"), arguments: PlaneUnderTest.prompt)
     func whatTheRawSocketRefusesIsTriedAgainAndCountedOnce(_ plane: PlaneUnderTest) throws {
         let namespace = try TestNamespace()
         try namespace.inside {

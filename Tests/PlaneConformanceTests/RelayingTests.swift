@@ -127,7 +127,7 @@ import Testing
         }
     }
 
-    @Test(arguments: PlaneUnderTest.usable)
+    @Test(arguments: PlaneUnderTest.prompt)
     func manyPeersToManyClientsIsOneCall(_ plane: PlaneUnderTest) throws {
         let relay = try TestRelay(plane)
         let listener = try relay.listen(at: "127.0.0.1")

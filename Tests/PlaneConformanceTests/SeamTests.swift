@@ -43,8 +43,12 @@ import Testing
         let peer = try TestSocket(family.loopback)
         relay.io.send(([1, 2, 3] as [UInt8]).span.bytes, from: slot, to: closed, dontFragment: false)
         try relay.io.flush()
-        try relay.turn()
-        let report = relay.io.nextReport()
+        var report: ICMPReport?
+        // A polling thread may need more than one.
+        for _ in 0..<50 where report == nil {
+            try relay.turn()
+            report = relay.io.nextReport()
+        }
         #expect(report?.slot == slot)
         #expect(report?.peer == closed)
         let expected =
@@ -56,7 +60,7 @@ import Testing
         #expect(peer.receive()?.bytes == [4])
     }
 
-    @Test(arguments: PlaneUnderTest.usable)
+    @Test(arguments: PlaneUnderTest.prompt)
     func aReadErrorNoLongerWakes(_ plane: PlaneUnderTest) throws {
         let relay = try TestRelay(plane)
         let slot = try relay.openRelay(at: "127.0.0.1")
@@ -100,7 +104,7 @@ import Testing
         #expect(relay.io.nextReport() == nil)
     }
 
-    @Test(arguments: PlaneUnderTest.usable)
+    @Test(arguments: PlaneUnderTest.prompt)
     func aBatchOutlivesItsSocket(_ plane: PlaneUnderTest) throws {
         let relay = try TestRelay(plane)
         let slot = try relay.openRelay(at: "127.0.0.1")
@@ -148,7 +152,7 @@ import Testing
         #expect(values == numbers + numbers + numbers)
     }
 
-    @Test(arguments: PlaneUnderTest.usable)
+    @Test(arguments: PlaneUnderTest.prompt)
     func aBusyListenerDoesNotStarveRelaySockets(_ plane: PlaneUnderTest) throws {
         let relay = try TestRelay(plane)
         let listener = try relay.listen(at: "127.0.0.1")
@@ -161,7 +165,7 @@ import Testing
         #expect((0..<count).contains { relay.io.arrival($0).slot == listener })
     }
 
-    @Test(arguments: PlaneUnderTest.usable)
+    @Test(arguments: PlaneUnderTest.prompt)
     func busyRelaySocketsDoNotStarveTheListenerOrEachOther(_ plane: PlaneUnderTest) throws {
         let relay = try TestRelay(plane)
         let listener = try relay.listen(at: "127.0.0.1")
@@ -229,7 +233,7 @@ import Testing
         #expect(try relay.io.receive(until: Instant(nanoseconds: 0)) == 0)
     }
 
-    @Test(arguments: PlaneUnderTest.usable)
+    @Test(arguments: PlaneUnderTest.prompt)
     func everyDropOfTheKernelIsCounted(_ plane: PlaneUnderTest) throws {
         let relay = try TestRelay(plane, bufferBytes: 8_000)
         let slot = try relay.openRelay(at: "127.0.0.1")

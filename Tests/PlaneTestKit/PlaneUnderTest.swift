@@ -11,41 +11,56 @@ package enum PlaneUnderTest: CaseIterable, CustomStringConvertible, Sendable {
     case ioUring
     /// io_uring as on Linux 6.0, where completions cannot wait until they are asked for.
     case cooperativeIOUring
+    /// io_uring with a thread of the kernel that takes the requests.
+    case pollingIOUring
+    /// io_uring that looks at the network devices before it sleeps.
+    case napiIOUring
+    /// io_uring that sends large messages from where they came in.
+    case zeroCopyIOUring
 
     package var description: String {
         switch self {
         case .socket: "socket"
         case .ioUring: "io-uring"
         case .cooperativeIOUring: "io-uring, cooperative"
+        case .pollingIOUring: "io-uring, sqpoll"
+        case .napiIOUring: "io-uring, napi"
+        case .zeroCopyIOUring: "io-uring, zero-copy"
         }
     }
     package var name: String { plane().name }
 
     package func plane(offloads: Bool = true) -> any DataPlane {
         let offloads = offloads ? Offloads() : .none
-        switch self {
-        case .socket: return SocketPlane(offloads: offloads)
-        case .ioUring: return IOUringPlane(offloads: offloads)
-        case .cooperativeIOUring: return IOUringPlane(offloads: offloads, defersWork: false)
-        }
+        return self == .socket ? SocketPlane(offloads: offloads) : ring(offloads)
+    }
+
+    private func ring(_ offloads: Offloads) -> IOUringPlane {
+        let features: RingFeatures =
+            switch self {
+            case .pollingIOUring: .sqpoll
+            case .napiIOUring: .napi
+            case .zeroCopyIOUring: .zeroCopy
+            case .socket, .ioUring, .cooperativeIOUring: []
+            }
+        return IOUringPlane(offloads: offloads, defersWork: self != .cooperativeIOUring, features: features)
     }
 
     /// An IO of the plane, on the calling thread, which alone may use it.
     func makeIO(receiveOffload: Bool, segmentationOffload: Bool) throws -> any TestIO {
         let offloads = Offloads(
             receive: receiveOffload, segmentation: segmentationOffload, rawSending: segmentationOffload)
-        switch self {
-        case .socket: return BoxedIO(try SocketIO(try SocketPlane(offloads: offloads).probe()))
-        case .ioUring: return BoxedIO(try IOUringIO(try IOUringPlane(offloads: offloads).probe()))
-        case .cooperativeIOUring:
-            return BoxedIO(try IOUringIO(try IOUringPlane(offloads: offloads, defersWork: false).probe()))
-        }
+        return self == .socket
+            ? BoxedIO(try SocketIO(try SocketPlane(offloads: offloads).probe()))
+            : BoxedIO(try IOUringIO(try ring(offloads).probe()))
     }
 
     /// The planes that this host allows. One that it refuses is not silently passed over: a test of the probes says why.
     package static let usable: [PlaneUnderTest] = allCases.filter { candidate in
         (try? candidate.makeIO(receiveOffload: true, segmentationOffload: true)) != nil
     }
+    /// Those that take in whatever waits in the sockets when they are asked. A polling thread does it in its own time.
+    package static let prompt = usable.filter { $0 != .pollingIOUring }
 }
 
 /// The IO of some plane, for tests: one call through a table more than the worker makes.

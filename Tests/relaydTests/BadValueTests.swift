@@ -35,6 +35,7 @@ struct BadValueTests {
         (.xdpNextHop, ["arp"]),
         (.xdpRoutes, ["0", "1048577"]),
         (.offloads, ["GRO", "tso", "gro+gso", ""]),
+        (.ioUringFeatures, ["SQPOLL", "zerocopy", "bundles", "sqpoll napi"]),
         (.workers, ["0", "-2", "257", "auto"]),
         (.receiveBuffer, ["1", "1M", "3KiB", "2GiB", "64kib"]),
         (.http, ["9090", ":9090", "example.org:80"]),

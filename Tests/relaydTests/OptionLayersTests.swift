@@ -1,3 +1,4 @@
+import DataPlaneIOUring
 import PlaneKit
 import RelayCore
 import STUN
@@ -54,6 +55,16 @@ struct OptionLayersTests {
             .credentials, environment: ["RELAYD_LISTEN": "192.0.2.1:3478, [2001:db8::1]:3479"])
         #expect(read.problems.isEmpty)
         #expect(read.settings.listen.map(\.description) == ["192.0.2.1:3478", "[2001:db8::1]:3479"])
+    }
+
+    @Test("Features of the ring are named one by one, in all three ways")
+    func ringFeatures() throws {
+        let inEnvironment = try Reading(.credentials, environment: ["RELAYD_IO_URING_FEATURES": "sqpoll,zero-copy"])
+        #expect(inEnvironment.settings.ringFeatures == [.sqpoll, .zeroCopy])
+        let byFlags = try Reading(.credentials + ["--io-uring-features", "napi", "--io-uring-features", "sqpoll"])
+        #expect(byFlags.settings.ringFeatures == [.napi, .sqpoll])
+        #expect(try Reading(yaml: yaml + "\nio-uring-features: [zero-copy]").settings.ringFeatures == [.zeroCopy])
+        #expect(try Reading(yaml: yaml).settings.ringFeatures == [])
     }
 
     @Test("A list key takes one value in YAML too")
@@ -161,6 +172,7 @@ extension OptionKey {
         case .xdpNextHop: "swap"
         case .xdpRoutes: "1024"
         case .offloads: "gso"
+        case .ioUringFeatures: "napi"
         case .workers: "2"
         case .receiveBuffer, .sendBuffer: "65536"
         case .http: "127.0.0.1:9090"

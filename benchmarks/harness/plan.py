@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from . import calls, chain, check, growth, means, search, stages, topology
+from . import calls, chain, check, features, growth, means, search, servers, stages, topology
 from .bench import SERVER_CPU, Bench
 from .cells import BASE, PLANES, Cell
 from .progress import Step
 
-PARTS = ("check", "chain", "start", "means", "cells", "planes", "calls", "stages", "growth")
+PARTS = ("check", "chain", "start", "means", "cells", "planes", "features", "calls", "stages", "growth")
 # What `make bench` does not take the time for.
 ONLY_ON_DEMAND = ("growth",)
 # Who is measured in the cells that tell the userspace planes apart.
@@ -118,6 +118,20 @@ def _growth(subjects: dict, given) -> list[Step]:
     return steps
 
 
+def _features(subjects: dict, given) -> list[Step]:
+    # A quick run has no time for them.
+    if given.quick or features.BASE not in subjects:
+        return []
+    steps = []
+    for turn in range(features.ROUNDS):
+        for load in features.LOADS:
+            order = features.SERVERS[turn % len(features.SERVERS):] + features.SERVERS[:turn % len(features.SERVERS)]
+            steps += [Step(("feature", load.cell.name, name, str(turn)),
+                           lambda s=servers.BY_NAME[name], l=load: features.compare(s, l, given.seconds).as_json(),
+                           4 * given.seconds + 2) for name in order]
+    return steps
+
+
 def steps(subjects: dict, given) -> list[Step]:
     """All steps of a run. subjects: functions that make a Server, by name."""
     relays = {name: of for name, of in subjects.items() if of().relays}
@@ -138,6 +152,7 @@ def steps(subjects: dict, given) -> list[Step]:
             _plane_rounds(given),
             {name: of for name, of in relays.items() if name in PLANE_SERVERS},
             [cell for cell in PLANES if cell not in given.cells], given),
+        "features": _features(subjects, given),
         "calls": [Step(("calls", shape.name, name), lambda s=of, shape=shape: measure_calls(s, shape, given), 20)
                   for shape in given.shapes for name, of in ends.items()],
         "stages": _stages(ends, given),

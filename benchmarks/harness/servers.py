@@ -124,6 +124,11 @@ def relayd_xdp(relay: str, slow_path: str, name: str) -> Server:
     return relayd(relay, "--xdp-routes", str(ROUTES), "--xdp-slow-path", slow_path, plane="xdp", name=name)
 
 
+def relayd_ring(relay: str, feature: str) -> Server:
+    """The io_uring plane with one of its optional features."""
+    return relayd(relay, "--io-uring-features", feature, plane="io-uring", name=f"relayd-io-uring-{feature}")
+
+
 # Functions from the relay's address towards peers to a Server.
 BY_NAME = {
     "coturn": coturn,
@@ -143,6 +148,9 @@ BY_NAME = {
         relay, "--offloads", "gro", "--offloads", "raw", plane="io-uring", name="relayd-io-uring-no-gso"),
     "relayd-io-uring-no-raw": lambda relay=topology.SERVER_ADDRESS: relayd(
         relay, "--offloads", "gro", "--offloads", "gso", plane="io-uring", name="relayd-io-uring-no-raw"),
+    "relayd-io-uring-sqpoll": lambda relay=topology.SERVER_ADDRESS: relayd_ring(relay, "sqpoll"),
+    "relayd-io-uring-napi": lambda relay=topology.SERVER_ADDRESS: relayd_ring(relay, "napi"),
+    "relayd-io-uring-zero-copy": lambda relay=topology.SERVER_ADDRESS: relayd_ring(relay, "zero-copy"),
     "relayd-xdp": lambda relay=topology.SERVER_ADDRESS: relayd_xdp(relay, "socket", "relayd-xdp"),
     "relayd-xdp-io-uring": lambda relay=topology.SERVER_ADDRESS: relayd_xdp(relay, "io-uring", "relayd-xdp-io-uring"),
 }

@@ -26,6 +26,8 @@ enum {
     CIOURING_HAS_BUFFER = 1 << 0,
     /// The request lives on and will complete again.
     CIOURING_HAS_MORE = 1 << 1,
+    /// The second completion of a zero-copy send: the kernel reads its memory no more.
+    CIOURING_IS_NOTIFICATION = 1 << 3,
     CIOURING_BUFFER_SHIFT = 16,
     /// How many groups of provided buffers a ring has.
     CIOURING_GROUP_COUNT = 2,
@@ -47,6 +49,9 @@ enum ciouring_mode {
     CIOURING_DEFER = 0,
     /// One thread submits, and work runs when that thread enters the kernel for whatever reason (Linux 6.0).
     CIOURING_COOPERATE = 1,
+    /// A thread of the kernel takes what is queued and runs all work, beside the one thread that queues. It sleeps when
+    /// there has been nothing for a while, and is woken by the next submission.
+    CIOURING_POLL = 2,
 };
 
 /// Opens a ring. `*ring` is set only when the result is 0.
@@ -59,6 +64,9 @@ void ciouring_close(struct ciouring *ring);
 
 /// How many requests have been queued and not completed for good.
 unsigned ciouring_in_flight(const struct ciouring *ring);
+
+/// Has waits look at the network devices of the watched sockets themselves, for at most so long, before they sleep.
+int ciouring_poll_devices(struct ciouring *ring, uint32_t microseconds);
 
 /// Makes a table of as many files as this process may have open, at most `most`, all of them absent: how many.
 int ciouring_register_files(struct ciouring *ring, unsigned most);
@@ -84,7 +92,9 @@ bool ciouring_queue_receive(
 
 /// One `sendmsg` on a registered file, which does not wait for room. `message` is a `struct msghdr`, untyped here so that
 /// no header of the system belongs to this module; it and what it points to must stay until the request has completed.
-bool ciouring_queue_message(struct ciouring *ring, unsigned file, const void *message, uint64_t token);
+/// With zero copy the payload must stay until the last completion, the one without `CIOURING_HAS_MORE`.
+bool ciouring_queue_message(
+    struct ciouring *ring, unsigned file, const void *message, bool is_zero_copy, uint64_t token);
 
 /// Completes whenever the descriptor, which is not a registered file, becomes readable.
 bool ciouring_queue_watch(struct ciouring *ring, int descriptor, uint64_t token);
@@ -95,10 +105,11 @@ bool ciouring_queue_cancel(struct ciouring *ring, uint64_t target, uint64_t toke
 /// Ends every request.
 bool ciouring_queue_cancel_all(struct ciouring *ring, uint64_t token);
 
-/// Whether anything is queued that the kernel has not been given.
+/// Whether anything is queued that the kernel, or its polling thread, has not been given.
 bool ciouring_has_queued(const struct ciouring *ring);
 
-/// Hands everything queued to the kernel and has it post what has completed, without waiting.
+/// Hands everything queued to the kernel and has it post what has completed, without waiting. A polling thread posts by
+/// itself, and is waited for only while the queue is full.
 int ciouring_submit(struct ciouring *ring);
 
 /// As `ciouring_submit`, then waits for a completion, at most so long (negative: for ever).

@@ -68,6 +68,8 @@ struct CommandLineOptions: ParsableArguments {
     var xdpSlowPath: [String] = []
     @Option(name: .long, help: help(.offloads))
     var offloads: [String] = []
+    @Option(name: .long, help: help(.ioUringFeatures))
+    var ioUringFeatures: [String] = []
     @Option(name: .long, help: help(.workers))
     var workers: [String] = []
     @Option(name: .long, help: help(.receiveBuffer))
@@ -111,8 +113,9 @@ struct CommandLineOptions: ParsableArguments {
             .userRate: userRate, .userPacketRate: userPacketRate,
             .unauthenticatedRate: unauthenticatedRate, .nonceLifetime: nonceLifetime, .dataPlane: dataPlane,
             .xdpInterface: xdpInterface, .xdpMode: xdpMode, .xdpNextHop: xdpNextHop, .xdpRoutes: xdpRoutes,
-            .xdpSlowPath: xdpSlowPath, .httpTokenFile: httpTokenFile, .adminSocket: adminSocket,
-            .offloads: offloads, .workers: workers, .receiveBuffer: receiveBuffer, .sendBuffer: sendBuffer, .http: http,
+            .xdpSlowPath: xdpSlowPath, .offloads: offloads, .ioUringFeatures: ioUringFeatures,
+            .httpTokenFile: httpTokenFile, .adminSocket: adminSocket, .workers: workers,
+            .receiveBuffer: receiveBuffer, .sendBuffer: sendBuffer, .http: http,
             .otlpEndpoint: otlpEndpoint, .otlpCAFile: otlpCAFile, .otlpInterval: otlpInterval,
             .logLevel: logLevel, .logFormat: logFormat, .watchConfig: watchConfig, .alternateServer: alternateServer,
             .drainTimeout: drainTimeout,

@@ -21,7 +21,7 @@ extension OptionKey {
             .limits
         case .nonceLifetime, .rfc5766ChannelNumbers: .protocols
         case .dataPlane, .fallback, .xdpInterface, .xdpMode, .xdpNextHop, .xdpRoutes, .xdpSlowPath, .offloads,
-            .workers, .receiveBuffer, .sendBuffer:
+            .ioUringFeatures, .workers, .receiveBuffer, .sendBuffer:
             .dataPlane
         case .http, .httpTokenFile, .adminSocket, .otlpEndpoint, .otlpCAFile, .otlpInterval, .logLevel, .logFormat,
             .watchConfig,
@@ -72,6 +72,9 @@ extension OptionKey {
         case .offloads:
             "What io-uring and sockets may use where the host allows it: datagrams of one flow received (gro) and sent (gso) "
                 + "together, single ones of many relayed addresses by raw sockets (raw)."
+        case .ioUringFeatures:
+            "What the io_uring plane uses besides, for hosts where measuring shows that it pays; the plane does not start "
+                + "without what is named here."
         case .workers: "Threads, each with its share of the clients."
         case .receiveBuffer: "SO_RCVBUF of every socket."
         case .sendBuffer: "SO_SNDBUF of every socket."
@@ -105,7 +108,8 @@ extension OptionKey {
             true
         // What living sockets, maps and threads have in them; the realm, which clients have in their keys; the watch itself.
         case .relayPorts, .realm, .dataPlane, .fallback, .xdpInterface,
-            .xdpMode, .xdpNextHop, .xdpRoutes, .xdpSlowPath, .offloads, .workers, .receiveBuffer, .sendBuffer, .http,
+            .xdpMode, .xdpNextHop, .xdpRoutes, .xdpSlowPath, .offloads, .ioUringFeatures, .workers, .receiveBuffer,
+            .sendBuffer, .http,
             .httpTokenFile, .adminSocket, .otlpEndpoint, .otlpCAFile, .otlpInterval, .logFormat, .watchConfig, .demo:
             false
         }

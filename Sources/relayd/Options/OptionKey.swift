@@ -32,6 +32,7 @@ enum OptionKey: String, CaseIterable, Sendable {
     case xdpRoutes = "xdp-routes"
     case xdpSlowPath = "xdp-slow-path"
     case offloads
+    case ioUringFeatures = "io-uring-features"
     case workers
     case receiveBuffer = "receive-buffer"
     case sendBuffer = "send-buffer"
@@ -60,7 +61,7 @@ enum OptionKey: String, CaseIterable, Sendable {
     var shape: Shape {
         switch self {
         case .listen, .relayAddress, .externalAddress, .user, .authSecret, .allowPeer, .denyPeer,
-            .xdpInterface, .offloads, .alternateServer:
+            .xdpInterface, .offloads, .ioUringFeatures, .alternateServer:
             .list
         case .rfc5766ChannelNumbers, .fallback, .demo: .flag
         default: .single
@@ -103,6 +104,7 @@ enum OptionKey: String, CaseIterable, Sendable {
         case .xdpRoutes: "a whole number from 1 to 1048576"
         case .xdpSlowPath: "auto, io-uring or socket"
         case .offloads: "gro, gso or raw, one or more, or none"
+        case .ioUringFeatures: "sqpoll, napi or zero-copy"
         case .workers: "a whole number from 1 to 256"
         case .receiveBuffer, .sendBuffer: "a size from 4KiB to 1GiB: bytes, or a number with KiB, MiB or GiB"
         case .http: "an address and a port, such as 127.0.0.1:9090"

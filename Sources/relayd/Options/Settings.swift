@@ -1,3 +1,4 @@
+import DataPlaneIOUring
 import DataPlaneXDP
 import Logging
 import PlaneKit
@@ -66,6 +67,7 @@ struct Settings {
     var xdpRoutes = 16_384
     var xdpSlowPath = SlowPath.auto
     var offloadNames: [Offload] = [.gro, .gso, .raw]
+    var ringFeatures: RingFeatures = []
     /// Nothing: one a CPU.
     var workers: Int?
     var receiveBufferBytes = 1 << 20
@@ -170,6 +172,7 @@ struct Settings {
         xdpSlowPath = reader.value(.xdpSlowPath, xdpSlowPath) { SlowPath(rawValue: $0) }
         let named = reader.list(.offloads) { Offload(rawValue: $0) }
         if !named.isEmpty { offloadNames = named }
+        ringFeatures = RingFeatures(reader.list(.ioUringFeatures) { RingFeatures(named: $0) })
         workers = reader.value(.workers, nil) { text in Int(text).flatMap { (1...256).contains($0) ? $0 : nil } }
         receiveBufferBytes = reader.bytes(.receiveBuffer, receiveBufferBytes, in: 4096...(1 << 30))
         sendBufferBytes = reader.bytes(.sendBuffer, sendBufferBytes, in: 4096...(1 << 30))

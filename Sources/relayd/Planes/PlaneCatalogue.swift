@@ -134,7 +134,7 @@ final class PlaneCatalogue: Sendable {
     private var userspace: [Userspace] {
         ["io-uring", "socket"].map { name in
             if let known = asked.withLock({ $0[name] }) { return known }
-            let found = Self.askUserspace(name, settings.offloads)
+            let found = askUserspace(name)
             asked.withLock { $0[name] = found }
             return found
         }
@@ -143,13 +143,13 @@ final class PlaneCatalogue: Sendable {
     /// Has a plane be asked anew: the host may have changed.
     func forget(_ name: String) { asked.withLock { _ = $0.removeValue(forKey: name) } }
 
-    private static func askUserspace(_ name: String, _ offloads: Offloads) -> Userspace {
+    private func askUserspace(_ name: String) -> Userspace {
         guard name == "socket" else {
-            let plane = IOUringPlane(offloads: offloads)
-            return Userspace(plane: plane, probe: ask { () throws(PlaneError) in try plane.probe().description })
+            let plane = IOUringPlane(offloads: settings.offloads, features: settings.ringFeatures)
+            return Userspace(plane: plane, probe: Self.ask { () throws(PlaneError) in try plane.probe().description })
         }
-        let plane = SocketPlane(offloads: offloads)
-        return Userspace(plane: plane, probe: ask { () throws(PlaneError) in try plane.probe().description })
+        let plane = SocketPlane(offloads: settings.offloads)
+        return Userspace(plane: plane, probe: Self.ask { () throws(PlaneError) in try plane.probe().description })
     }
 
     private static func promise(of found: Userspace) throws(PlaneError) -> String {

@@ -62,6 +62,7 @@ enum SampleConfiguration {
             case .authSecretFile: ["/etc/relayd/secret"]
             case .allowPeer, .denyPeer: ["10.1.2.0/24"]
             case .xdpInterface: ["eth0"]
+            case .ioUringFeatures: ["napi"]
             case .workers: ["2"]
             case .http: ["127.0.0.1:9090"]
             case .httpTokenFile: ["/etc/relayd/token"]

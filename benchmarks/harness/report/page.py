@@ -23,7 +23,7 @@ def write(path: Path, records: Records) -> None:
             drawn[name] = f"![{name}](plots/{name}.svg)\n"
     shown = "\n".join(drawn[name] for name in ("rates", "costs", "latency", "sessions", "payloads") if name in drawn)
     calls = sections.calls(f)
-    parts = [head(f), sections.goals(f), sections.ratios(f), shown, sections.cells(f), sections.chain(f), calls,
+    parts = [head(f), sections.goals(f), sections.ratios(f), shown, sections.cells(f), sections.features(f), sections.chain(f), calls,
              drawn.get("calls", "") if calls else "", sections.means(f), scale.stages(f), scale.prediction(f),
              sections.growth(f), sections.check(f), extra.costs(), extra.micro(), sections.errors(f), method(f)]
     # After what XDP is held to.

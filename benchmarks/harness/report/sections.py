@@ -1,5 +1,6 @@
 """The report's tables, each with the command that makes it again."""
 
+from .. import features as ring
 from ..bench import FOREIGN_LIMIT, median
 from ..calls import SHAPES
 from ..cells import BASE
@@ -90,6 +91,29 @@ def cells(f: Figures) -> str:
     return ("## Rates, CPU, latency\n\nLargest rate with less than 0.1 % loss; what the relay costs the machine at that rate, and what the machine did besides, the generator "
             "not counted; what becomes of 1.5 times as much (or what the generator can), as shares of the largest rate; one-way latency "
             "at half of it.\n\n" + table(head, rows) + "\n" + f.repeat("cells", measured(f), f.cells, ONE))
+
+
+def features(f: Figures) -> str:
+    base = ring.BASE
+    rows = []
+    for load in ring.LOADS:
+        cell = load.cell.name
+        without = f.good("feature", cell, base)
+        for name in ring.SERVERS[1:]:
+            found = f.good("feature", cell, name)
+            if found and without:
+                rows.append([name.removeprefix(f"{base}-"), cell, f.ratio(found, without, "rate"),
+                             f.ratio(found, without, "full_cpu_ns"), f"{load.rate / 1e3:.0f}",
+                             f.ratio(found, without, "cpu_ns"), f.ratio(found, without, "p99_us"),
+                             f"{max(one['loss'] for one in found.values()):.2%}"])
+    if not rows:
+        return ""
+    head = ["feature", "cell", "rate, overloaded", "CPU then", "kpps below saturation", "CPU there", "p99 there", "loss there"]
+    return (f"## What io_uring offers besides\n\n`--io-uring-features`: {base} with the feature to {base} without it, {ring.ROUNDS} "
+            "rounds in turn; median (smallest to largest). CPU is that of all threads, the polling thread of sqpoll included, "
+            "which runs on whichever CPU is free, and of the receive path. GSO by control message is always in use. Bundles are "
+            "not offered: a bundle of receives names no sender, and a bundle of sends leaves as one datagram.\n\n"
+            + table(head, rows) + "\n" + f.repeat("features", [base]))
 
 
 def chain(f: Figures) -> str:
