@@ -1,4 +1,5 @@
-"""What the optional features of the io_uring plane change, beside the same plane without them.
+"""What the optional features of the io_uring plane change, beside the same plane without them; and what it loses without
+those that are on by default.
 
 Loads are fixed: whoever is compared does the same work, and a latency is of the same rate.
 """
@@ -11,7 +12,7 @@ from .cells import Cell
 from .search import CEILING, OVERLOAD
 
 BASE = "relayd-io-uring"
-FEATURES = ("sqpoll", "napi", "zero-copy")
+FEATURES = ("sqpoll", "napi", "zero-copy", "no-gso", "no-raw")
 SERVERS = (BASE, *(f"{BASE}-{feature}" for feature in FEATURES))
 ROUNDS = 3
 

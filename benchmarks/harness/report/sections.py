@@ -109,9 +109,9 @@ def features(f: Figures) -> str:
     if not rows:
         return ""
     head = ["feature", "cell", "rate, overloaded", "CPU then", "kpps below saturation", "CPU there", "p99 there", "loss there"]
-    return (f"## What io_uring offers besides\n\n`--io-uring-features`: {base} with the feature to {base} without it, {ring.ROUNDS} "
-            "rounds in turn; median (smallest to largest). CPU is that of all threads, the polling thread of sqpoll included, "
-            "which runs on whichever CPU is free, and of the receive path. GSO by control message is always in use. Bundles are "
+    return (f"## What io_uring offers besides\n\n`--io-uring-features` and `--offloads`: {base} with the feature, or without one that is on by "
+            f"default, to {base} as it is, {ring.ROUNDS} rounds in turn; median (smallest to largest). CPU is that of all threads, the polling thread of sqpoll included, "
+            "which runs on whichever CPU is free, and of the receive path. GSO is by control message. Bundles are "
             "not offered: a bundle of receives names no sender, and a bundle of sends leaves as one datagram.\n\n"
             + table(head, rows) + "\n" + f.repeat("features", [base]))
 
