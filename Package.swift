@@ -153,7 +153,8 @@ let package = Package(
         .testTarget(
             name: "relaydTests",
             dependencies: [
-                "relayd", "DataPlaneIOUring", "DataPlaneXDP", "PlaneKit", "RelayWorker", "RelayCore", "STUN", "TestSeed",
+                "relayd", "DataPlaneIOUring", "DataPlaneXDP", "PlaneKit", "RelayWorker", "RelayCore", "STUN",
+                "TestSeed",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
