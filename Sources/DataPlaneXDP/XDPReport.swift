@@ -14,7 +14,7 @@ public enum XDPReport {
             guard !found.isEmpty else {
                 return ["no interface that is up carries an address of the relay: name one with --xdp-interface"]
             }
-            let others = InterfaceChoice.others(XDPAddresses(options), beside: found.map(\.index))
+            let others = InterfaceChoice.others(XDPAddresses(options), beside: found.map(\.index)).map { $0.interface }
             return (found + others).map { line($0, options) }
         }
         return options.interfaces.map { name in
