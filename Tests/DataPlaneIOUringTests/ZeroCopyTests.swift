@@ -94,6 +94,30 @@ struct ZeroCopyTests {
         for buffer in 0..<Inbox.bufferCount { #expect(pins.isPinned(buffer) == held.contains(buffer)) }
     }
 
+    /// The ring goes on receiving, however long a device keeps what was sent.
+    @Test(arguments: [BufferGroup.listeners, .relays])
+    func halfOfAGroupIsLeftToTheRing(_ group: BufferGroup) {
+        var pins = Pins(bankCount: 1)
+        let first = group.rawValue * BufferGroup.bufferCount
+        var pinned: [Int] = []
+        for buffer in first..<first + BufferGroup.bufferCount where pins.pin(buffer) { pinned.append(buffer) }
+        let (half, next) = (BufferGroup.bufferCount / 2, first + BufferGroup.bufferCount / 2)
+        #expect(pinned == Array(first..<next))
+        #expect(pins.count == half)
+        // One that is pinned takes no more away, and is given back by its last send.
+        var answers = [pins.pin(first), pins.pin(next)]
+        #expect(answers == [true, false])
+        pins.unpin(first)
+        answers = [pins.pin(next)]
+        #expect(answers == [false])
+        pins.unpin(first)
+        answers = [pins.pin(next)]
+        #expect(answers == [true])
+        // The other group has its own half.
+        answers = [pins.pin((first + BufferGroup.bufferCount) % Inbox.bufferCount)]
+        #expect(answers == [true])
+    }
+
     @Test func onlyTheLastBankIsRefused() {
         var pins = Pins(bankCount: 2)
         let (first, second) = (Inbox.bufferCount, Inbox.bufferCount + Receiver.count)
