@@ -16,7 +16,10 @@ extension IOUringPlane {
     /// - Returns: what it will do here.
     public func probe() throws(PlaneError) -> Features {
         let sockets = try ProbeSockets()
-        let allowed = try offloads.allowedHere()
+        var wanted = offloads
+        // Everything that leaves is a request of the ring then.
+        if features.contains(.sqpoll) { wanted.rawSending = false }
+        let allowed = try wanted.allowedHere()
         let found: Features
         do throws(RingError) {
             found = Features(isDeferred: try probeWork(sockets), offloads: allowed, ring: features)

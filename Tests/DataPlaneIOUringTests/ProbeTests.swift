@@ -19,6 +19,15 @@ import Testing
     }
 
     @Test(
+        "A polling thread has every datagram as a request, so no raw socket sends any",
+        .enabled(if: PlaneUnderTest.usable.contains(.pollingIOUring), "needs sqpoll; relayd doctor says why not"))
+    func noRawSendingBesideAPollingThread() throws {
+        let probed = try IOUringPlane(features: .sqpoll).probe()
+        #expect(!probed.offloads.rawSending)
+        #expect(probed.description.contains("raw sending off"))
+    }
+
+    @Test(
         "What was asked for is tried and told",
         .enabled(if: PlaneUnderTest.usable.contains(.ioUring), "needs io_uring; relayd doctor says why not"),
         arguments: [RingFeatures.sqpoll, .napi, .zeroCopy, [.sqpoll, .napi, .zeroCopy]])
