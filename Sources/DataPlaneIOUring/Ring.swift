@@ -205,4 +205,7 @@ struct RingError: Error {
     let step: Step
     /// Positive.
     let errno: Int32
+
+    /// Whether it is of a limit that any ring can meet, whatever it is to be used for.
+    var isOfAnyRing: Bool { step == .files || step == .buffers }
 }
