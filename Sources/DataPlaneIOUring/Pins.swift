@@ -42,7 +42,7 @@ struct Pins: ~Copyable {
     /// - Returns: false where that would leave calls without a bank, or the ring with too few buffers; nothing is
     ///   pinned then.
     mutating func pin(_ buffer: Int) -> Bool {
-        if counts[buffer] == 0 { guard takeAway(buffer) else { return false } }
+        if counts[buffer] == 0, !takeAway(buffer) { return false }
         counts[buffer] += 1
         count += 1
         return true
