@@ -67,9 +67,8 @@ extension NetworkInterface {
     /// The interfaces that carry any of these addresses, each once.
     static func carrying(_ addresses: [IPAddress]) -> [NetworkInterface] {
         var indices: [UInt32] = []
-        for entry in (try? Self.addresses()) ?? [] where addresses.contains(entry.address) && !indices.contains(entry.index) {
-            indices.append(entry.index)
-        }
+        let carried = ((try? Self.addresses()) ?? []).filter { addresses.contains($0.address) }
+        for entry in carried where !indices.contains(entry.index) { indices.append(entry.index) }
         return indices.compactMap { NetworkInterface(index: $0) }
     }
 

@@ -10,8 +10,8 @@ extension XDPSession {
         let isGeneric = attachments.allSatisfy { $0.mode == .generic }
         // A kernel that said so once is asked again, where it cannot be asked now.
         return attachments.map { attachment in
-            isGeneric || attachment.interface.sendsRedirected
-                ?? (attachment.interface.xdpFeatures == nil || attachment.isDeparture)
+            let former = attachment.interface.xdpFeatures == nil || attachment.isDeparture
+            return isGeneric || attachment.interface.sendsRedirected ?? former
         }
     }
 
