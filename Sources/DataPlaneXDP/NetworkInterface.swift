@@ -18,6 +18,8 @@ struct NetworkInterface: Hashable, Sendable {
     let isEthernet: Bool
     /// Large receive offload joins packets before a program could see them.
     let hasLRO: Bool
+    /// VLAN tags are taken off before a program could see them: a tagged frame looks like any other.
+    let stripsVLANTags: Bool
     /// Queues that receive, and how many there may be; 0 where the driver does not say.
     let queueCount: Int
     let largestQueueCount: Int
@@ -49,7 +51,8 @@ extension NetworkInterface {
         return NetworkInterface(
             index: index, name: text(read.name), driver: text(read.driver), mtu: read.mtu,
             ipv6MTU: read.ipv6_mtu > 0 ? min(read.ipv6_mtu, read.mtu) : read.mtu, mac: MACAddress(read.mac),
-            isEthernet: read.is_ethernet != 0, hasLRO: read.has_lro != 0, queueCount: Int(read.queues),
+            isEthernet: read.is_ethernet != 0, hasLRO: read.has_lro != 0,
+            stripsVLANTags: read.strips_vlan_tags != 0, queueCount: Int(read.queues),
             largestQueueCount: Int(read.most_queues), xdpFeatures: xdpFeatures(of: index))
     }
 
