@@ -155,6 +155,24 @@ def test_a_default_route_whose_interface_goes_takes_nothing_along(wires, start_x
     assert status(relay)["plane"]["name"] == "xdp"
 
 
+def test_neighbours_in_use_are_checked(wires, xdp_relay):
+    """Nothing that leaves below the kernel's stack tells it that a neighbour is still there."""
+    address = wires.CLIENTS[4][0]
+    with client_of(wires) as client, echoing_peer(wires) as peer:
+        client.allocate()
+        client.bind_channel(CHANNEL, peer.address)
+        echo_until_in_kernel(xdp_relay, client)
+        wires.relay.ip("neigh", "change", address, "dev", "relay0", "nud", "stale")
+
+        def state() -> str:
+            with wires.relay:
+                return subprocess.run(["ip", "neigh", "show", address, "dev", "relay0"], capture_output=True,
+                                      text=True, check=True).stdout
+
+        assert "STALE" in state()
+        eventually(lambda: "STALE" not in state())
+
+
 def test_without_a_descriptor_the_host_stays_as_it_was(wires, xdp_relay):
     """Interfaces are read anew, and cannot be: that is not a host without any."""
     with client_of(wires) as client, echoing_peer(wires) as peer:
