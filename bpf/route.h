@@ -116,7 +116,7 @@ static __always_inline int look_up_next_hop(
         fib.ipv4_dst = to->out_destination4;
     } else {
         fib.family = AF_INET6;
-        fib.flowinfo = to->flow_label;
+        fib.flowinfo = to->flow_label | bpf_htonl((__u32)in->traffic_class << 20);
         if (!out->addresses) return RELAY_PASS_NO_NEXT_HOP;
         __builtin_memcpy(fib.ipv6_src, out->addresses->out_source, sizeof fib.ipv6_src);
         __builtin_memcpy(fib.ipv6_dst, out->addresses->out_destination, sizeof fib.ipv6_dst);

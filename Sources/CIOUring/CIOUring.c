@@ -43,6 +43,9 @@ struct ciouring {
     struct io_uring ring;
     struct group groups[CIOURING_GROUP_COUNT];
     unsigned in_flight;
+    /// Of those, while the ring is being closed, the ones that are not waited for: zero-copy sends that are done but
+    /// for their notification.
+    unsigned left;
     bool has_files;
     /// A thread of the kernel takes what is queued.
     bool is_polled;
@@ -85,13 +88,14 @@ static void discard_completions(struct ciouring *ring) {
     while (ciouring_take(ring, completions, 64) == 64) {}
 }
 
-void ciouring_close(struct ciouring *ring) {
+void ciouring_close(struct ciouring *ring, unsigned left) {
+    ring->left = left;
     discard_completions(ring);
-    if (ring->in_flight > 0) {
+    if (ring->in_flight > ring->left) {
         if (io_uring_sq_space_left(&ring->ring) == 0) { (void)ciouring_submit(ring); }
         (void)ciouring_queue_cancel_all(ring, CLOSING);
     }
-    for (int round = 0; round < CLOSING_ROUNDS && ring->in_flight > 0; round++) {
+    for (int round = 0; round < CLOSING_ROUNDS && ring->in_flight > ring->left; round++) {
         if (ciouring_wait(ring, 1000000) < 0) { break; }
         discard_completions(ring);
     }
@@ -251,6 +255,7 @@ unsigned ciouring_take(struct ciouring *ring, struct ciouring_completion *comple
     io_uring_for_each_cqe(&ring->ring, head, cqe) {
         if (count == capacity) { break; }
         if ((cqe->flags & IORING_CQE_F_MORE) == 0) { ring->in_flight--; }
+        if ((cqe->flags & IORING_CQE_F_NOTIF) != 0 && ring->left > 0) { ring->left--; }
         completions[count++] = (struct ciouring_completion){
             .token = cqe->user_data, .result = cqe->res, .flags = cqe->flags};
     }

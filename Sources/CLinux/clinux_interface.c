@@ -69,7 +69,10 @@ int clinux_read_interface(uint32_t index, struct clinux_interface *interface) {
     }
     struct ethtool_value flags = {.cmd = ETHTOOL_GFLAGS};
     request.ifr_data = (void *)&flags;
-    if (ioctl(descriptor, SIOCETHTOOL, &request) == 0) { interface->has_lro = (flags.data & ETH_FLAG_LRO) != 0; }
+    if (ioctl(descriptor, SIOCETHTOOL, &request) == 0) {
+        interface->has_lro = (flags.data & ETH_FLAG_LRO) != 0;
+        interface->strips_vlan_tags = (flags.data & ETH_FLAG_RXVLAN) != 0;
+    }
     struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
     request.ifr_data = (void *)&channels;
     if (ioctl(descriptor, SIOCETHTOOL, &request) == 0) {

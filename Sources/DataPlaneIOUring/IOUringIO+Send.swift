@@ -93,6 +93,8 @@ extension IOUringIO {
     /// former if the kernel refused it at once.
     mutating func finishPinning(_ completion: Completion) {
         if !completion.isNotification { finish(completion) }
+        if completion.hasMore { ring.pinnedCount += 1 }
+        if completion.isNotification { ring.pinnedCount -= 1 }
         if !completion.hasMore { pins.unpin(completion.token.pinnedBuffer) }
     }
 

@@ -9,7 +9,8 @@ public import RelayWorker
 ///
 /// It belongs to the thread that makes it: the kernel lets no other one submit.
 public struct IOUringIO: DatagramIO, ~Copyable {
-    // The ring before the memory: it goes first, and only then may the kernel's buffers go.
+    // The ring before the memory: it goes first, and only then may the kernel's buffers go. Packets that still wait in
+    // the kernel then keep their pages: the memory is unmapped, and nobody else gets them before.
     var ring: Ring
     var base: PlaneBase
     var inbox = Inbox()

@@ -4,20 +4,25 @@ import PlaneKit
 /// filled by a call.
 ///
 /// The buffers that calls fill come in banks, of which one without pins is filled at a time. A send that would leave none
-/// is refused the pin, and copies.
+/// is refused the pin, and copies. So is one that would leave a group of the ring less than half of its buffers: with
+/// all of them pinned, receives would end at once and begin again for as long as a device likes.
 struct Pins: ~Copyable {
     /// Banks where sends may pin.
     static let usualBankCount = 4
+    /// Buffers of a group that may be pinned at a time.
+    static let groupLimit = BufferGroup.bufferCount / 2
 
     let bankCount: Int
     private var counts: FixedBuffer<Int>
-    /// Pins by bank.
+    /// Pinned buffers by bank.
     private var bankPins: FixedBuffer<Int>
+    /// Pinned buffers that the ring fills, by group.
+    private var groupPins = FixedBuffer(repeating: 0, count: Inbox.bufferCount / BufferGroup.bufferCount)
     private var freeBankCount: Int
     /// Sends that hold a pin.
     private(set) var count = 0
 
-    /// - Parameter bankCount: of ``Receiver/bankCapacity`` buffers each, behind those of the inbox.
+    /// - Parameter bankCount: of ``Receiver/count`` buffers each, behind those of the inbox.
     init(bankCount: Int) {
         self.bankCount = bankCount
         freeBankCount = bankCount
@@ -34,17 +39,28 @@ struct Pins: ~Copyable {
     }
 
     /// Pins a buffer once more.
-    /// - Returns: false where that would leave calls without a bank; nothing is pinned then.
+    /// - Returns: false where that would leave calls without a bank, or the ring with too few buffers; nothing is
+    ///   pinned then.
     mutating func pin(_ buffer: Int) -> Bool {
-        if let bank = Self.bank(of: buffer) {
-            if bankPins[bank] == 0 {
-                guard freeBankCount > 1 else { return false }
-                freeBankCount -= 1
-            }
-            bankPins[bank] += 1
-        }
+        if counts[buffer] == 0, !takeAway(buffer) { return false }
         counts[buffer] += 1
         count += 1
+        return true
+    }
+
+    /// Takes a buffer away from its bank or group, where that leaves enough of them.
+    private mutating func takeAway(_ buffer: Int) -> Bool {
+        guard let bank = Self.bank(of: buffer) else {
+            let group = BufferGroup(ofBuffer: buffer).rawValue
+            guard groupPins[group] < Self.groupLimit else { return false }
+            groupPins[group] += 1
+            return true
+        }
+        if bankPins[bank] == 0 {
+            guard freeBankCount > 1 else { return false }
+            freeBankCount -= 1
+        }
+        bankPins[bank] += 1
         return true
     }
 
@@ -53,7 +69,14 @@ struct Pins: ~Copyable {
         precondition(counts[buffer] > 0, "a send ended twice")
         counts[buffer] -= 1
         count -= 1
-        guard let bank = Self.bank(of: buffer) else { return }
+        if counts[buffer] == 0 { putBack(buffer) }
+    }
+
+    private mutating func putBack(_ buffer: Int) {
+        guard let bank = Self.bank(of: buffer) else {
+            groupPins[BufferGroup(ofBuffer: buffer).rawValue] -= 1
+            return
+        }
         bankPins[bank] -= 1
         if bankPins[bank] == 0 { freeBankCount += 1 }
     }

@@ -10,16 +10,32 @@ extension PlaneError {
 
     /// Why a feature that was asked for cannot be used, where the ring itself can.
     init(_ error: RingError, of feature: RingFeatures) {
+        self = error.isOfAnyRing ? PlaneError(error) : .refusal(error.errno, of: feature)
+    }
+
+    /// Why features that were asked for cannot be used together, where each of them can.
+    init(_ error: RingError, together features: RingFeatures) {
+        self = error.isOfAnyRing ? PlaneError(error) : .refusal(error.errno, together: features)
+    }
+
+    private static func refusal(_ errno: Int32, of feature: RingFeatures) -> PlaneError {
         let why =
-            switch error.errno {
+            switch errno {
             case EINVAL, ENOSYS: "this kernel does not know it"
             case EOPNOTSUPP where feature == .napi:
                 "this kernel was built without busy polling (CONFIG_NET_RX_BUSY_POLL)"
-            default: String(systemErrorNumber: error.errno)
+            default: String(systemErrorNumber: errno)
             }
-        self.init(
+        return PlaneError(
             what: "\(feature) of io-uring-features (\(feature.kernelName))", why: why,
             mend: "Run \(feature.oldestKernel) or newer, or leave \(feature) out of io-uring-features")
+    }
+
+    private static func refusal(_ errno: Int32, together features: RingFeatures) -> PlaneError {
+        PlaneError(
+            what: "\(features) of io-uring-features",
+            why: "each of them works here, but not all together: \(String(systemErrorNumber: errno))",
+            mend: "Leave one of them out of io-uring-features")
     }
 
     private static func setup(_ errno: Int32, disabled: Int?) -> PlaneError {

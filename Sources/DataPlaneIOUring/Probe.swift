@@ -11,26 +11,35 @@ extension IOUringPlane {
     /// The oldest kernel on which everything works that the plane needs.
     static var oldestKernel: String { "Linux 6.0" }
 
-    /// Tries on throw-away rings and sockets of loopback what the plane needs, and each feature that it was asked to use: a
-    /// datagram goes out by the ring and comes in by it.
+    /// Tries on throw-away rings and sockets of loopback what the plane needs, and what it was asked to use, each feature
+    /// by itself and then all of them: a datagram goes out by the ring and comes in by it.
     /// - Returns: what it will do here.
     public func probe() throws(PlaneError) -> Features {
         let sockets = try ProbeSockets()
-        let allowed = try offloads.allowedHere()
+        var wanted = offloads
+        // Everything that leaves is a request of the ring then.
+        if features.contains(.sqpoll) { wanted.rawSending = false }
+        let allowed = try wanted.allowedHere()
         let found: Features
         do throws(RingError) {
             found = Features(isDeferred: try probeWork(sockets), offloads: allowed, ring: features)
         } catch {
             throw PlaneError(error)
         }
+        try probeFeatures(found, sockets)
+        return found
+    }
+
+    private func probeFeatures(_ found: Features, _ sockets: borrowing ProbeSockets) throws(PlaneError) {
         for feature in features.each {
             do throws(RingError) {
-                try sockets.relayOne(Features(isDeferred: found.isDeferred, offloads: allowed, ring: feature))
+                try sockets.relayOne(Features(isDeferred: found.isDeferred, offloads: found.offloads, ring: feature))
             } catch {
                 throw PlaneError(error, of: feature)
             }
         }
-        return found
+        guard features.each.count > 1 else { return }
+        do throws(RingError) { try sockets.relayOne(found) } catch { throw PlaneError(error, together: features) }
     }
 
     /// Whether work can be deferred here.

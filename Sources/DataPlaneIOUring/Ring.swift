@@ -24,6 +24,9 @@ import RelayWorker
     private var refusals = EntryRefusals()
     /// Places in the file table.
     private(set) var fileCount = 0
+    /// Sends that have completed, and whose buffers the kernel still reads. The end of the ring does not wait for them;
+    /// their buffers are to be unmapped then, not used again.
+    var pinnedCount = 0
 
     init(mode: ciouring_mode) throws(RingError) {
         var ring: OpaquePointer?
@@ -35,7 +38,7 @@ import RelayWorker
     }
 
     deinit {
-        unsafe ciouring_close(ring)
+        unsafe ciouring_close(ring, UInt32(clamping: pinnedCount))
         unsafe completions.deallocate()
     }
 
@@ -202,4 +205,7 @@ struct RingError: Error {
     let step: Step
     /// Positive.
     let errno: Int32
+
+    /// Whether it is of a limit that any ring can meet, whatever it is to be used for.
+    var isOfAnyRing: Bool { step == .files || step == .buffers }
 }

@@ -9,16 +9,21 @@ struct Attachment: Sendable {
     let mode: XDPOptions.Mode
     /// Whether the program may send frames by it.
     private(set) var isDeparture = false
+    /// Whether the relay has no address there: when it is lost, the program goes on at the others.
+    let isOptional: Bool
     private let link: Int32
 
     /// Native first; generic only where that is allowed.
-    init(_ program: XDPProgram, to interface: NetworkInterface, _ wanted: XDPOptions.Mode) throws(PlaneError) {
+    init(
+        _ program: XDPProgram, to interface: NetworkInterface, _ wanted: XDPOptions.Mode, isOptional: Bool = false
+    ) throws(PlaneError) {
         var refusal: Int32 = 0
         for mode in wanted == .auto ? [.native, .generic] : [wanted] {
             let link = cbpf_attach(program.program, interface.index, mode == .native ? 1 : 0)
             guard link < 0 else {
                 self.interface = interface
                 self.mode = mode
+                self.isOptional = isOptional
                 self.link = link
                 return
             }

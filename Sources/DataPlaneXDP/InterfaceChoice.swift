@@ -18,12 +18,17 @@ enum InterfaceChoice {
     }
 
     /// The interfaces that may have the program besides the chosen ones, where those were not named: each as it allows.
-    static func others(_ addresses: XDPAddresses, beside chosen: [UInt32]) -> [NetworkInterface] {
+    /// Those of default routes, where the relay has no address, are optional.
+    static func others(
+        _ addresses: XDPAddresses, beside chosen: [UInt32]
+    ) -> [(interface: NetworkInterface, isOptional: Bool)] {
         let carrying = NetworkInterface.carrying(addresses.all)
         let routed = NetworkInterface.ofDefaultRoutes(addresses.wildcardFamilies).filter { interface in
             !carrying.contains { $0.index == interface.index }
         }
-        return (carrying + routed).filter { !chosen.contains($0.index) }
+        let others =
+            carrying.map { (interface: $0, isOptional: false) } + routed.map { (interface: $0, isOptional: true) }
+        return others.filter { !chosen.contains($0.interface.index) }
     }
 
     private static func named(_ options: XDPOptions) throws(PlaneError) -> [NetworkInterface] {

@@ -1,6 +1,7 @@
 // Unsafe code: the C functions write into memory that is lent to them for the call.
 
 import CLinux
+import Glibc
 import RelayWorker
 import STUN
 
@@ -17,6 +18,8 @@ struct NetworkInterface: Hashable, Sendable {
     let isEthernet: Bool
     /// Large receive offload joins packets before a program could see them.
     let hasLRO: Bool
+    /// VLAN tags are taken off before a program could see them: a tagged frame looks like any other.
+    let stripsVLANTags: Bool
     /// Queues that receive, and how many there may be; 0 where the driver does not say.
     let queueCount: Int
     let largestQueueCount: Int
@@ -35,19 +38,22 @@ struct NetworkInterface: Hashable, Sendable {
 
 extension NetworkInterface {
     init?(index: UInt32) {
+        guard let found = try? Self.read(index) else { return nil }
+        self = found
+    }
+
+    /// As it is now; nothing where there is none of this index any more.
+    static func read(_ index: UInt32) throws(PlaneError) -> NetworkInterface? {
         var read = clinux_interface()
-        guard unsafe clinux_read_interface(index, &read) == 0 else { return nil }
-        self.index = index
-        name = Self.text(read.name)
-        driver = Self.text(read.driver)
-        mtu = read.mtu
-        ipv6MTU = read.ipv6_mtu > 0 ? min(read.ipv6_mtu, read.mtu) : read.mtu
-        mac = MACAddress(read.mac)
-        isEthernet = read.is_ethernet != 0
-        hasLRO = read.has_lro != 0
-        queueCount = Int(read.queues)
-        largestQueueCount = Int(read.most_queues)
-        xdpFeatures = Self.xdpFeatures(of: index)
+        let error = unsafe clinux_read_interface(index, &read)
+        guard error != -ENXIO, error != -ENODEV else { return nil }
+        guard error == 0 else { throw unreadable(-error) }
+        return NetworkInterface(
+            index: index, name: text(read.name), driver: text(read.driver), mtu: read.mtu,
+            ipv6MTU: read.ipv6_mtu > 0 ? min(read.ipv6_mtu, read.mtu) : read.mtu, mac: MACAddress(read.mac),
+            isEthernet: read.is_ethernet != 0, hasLRO: read.has_lro != 0,
+            stripsVLANTags: read.strips_vlan_tags != 0, queueCount: Int(read.queues),
+            largestQueueCount: Int(read.most_queues), xdpFeatures: xdpFeatures(of: index))
     }
 
     init?(name: String) {
@@ -64,9 +70,8 @@ extension NetworkInterface {
     /// The interfaces that carry any of these addresses, each once.
     static func carrying(_ addresses: [IPAddress]) -> [NetworkInterface] {
         var indices: [UInt32] = []
-        for entry in Self.addresses() where addresses.contains(entry.address) && !indices.contains(entry.index) {
-            indices.append(entry.index)
-        }
+        let carried = ((try? Self.addresses()) ?? []).filter { addresses.contains($0.address) }
+        for entry in carried where !indices.contains(entry.index) { indices.append(entry.index) }
         return indices.compactMap { NetworkInterface(index: $0) }
     }
 
@@ -92,16 +97,24 @@ extension NetworkInterface {
     }
 
     /// Every address of an interface that is up.
-    static func addresses() -> [(address: IPAddress, index: UInt32)] {
+    static func addresses() throws(PlaneError) -> [(address: IPAddress, index: UInt32)] {
         var entries = [clinux_interface_address](repeating: clinux_interface_address(), count: 256)
         var count = unsafe clinux_interface_addresses(&entries, Int32(entries.count))
         while count > entries.count {
             entries = Array(repeating: clinux_interface_address(), count: Int(count) + 16)
             count = unsafe clinux_interface_addresses(&entries, Int32(entries.count))
         }
-        return entries.prefix(max(0, Int(count))).compactMap { entry in
+        guard count >= 0 else { throw unreadable(-count) }
+        return entries.prefix(Int(count)).compactMap { entry in
             IPAddress(entry.address).map { ($0, entry.interface_index) }
         }
+    }
+
+    private static func unreadable(_ errno: Int32) -> PlaneError {
+        PlaneError(
+            what: "reading the interfaces of this host", why: String(systemErrorNumber: errno),
+            mend: "Raise the limit of open files (LimitNOFILE), and let this process use AF_NETLINK "
+                + "(RestrictAddressFamilies).")
     }
 
     private static func text<Tuple>(_ characters: Tuple) -> String {

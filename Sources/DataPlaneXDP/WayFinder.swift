@@ -40,11 +40,11 @@ struct Surroundings: Sendable, Equatable {
     let addresses: Set<IPAddress>
 
     /// As they are now; an interface that is gone is left out.
-    static func read(attachedTo indices: [UInt32]) -> Surroundings {
-        let interfaces = indices.compactMap { NetworkInterface(index: $0) }
+    static func read(attachedTo indices: [UInt32]) throws(PlaneError) -> Surroundings {
+        var interfaces: [UInt32: NetworkInterface] = [:]
+        for index in indices { interfaces[index] = try NetworkInterface.read(index) }
         return Surroundings(
-            interfaces: Dictionary(interfaces.map { ($0.index, $0) }) { $1 },
-            addresses: Set(NetworkInterface.addresses().map(\.address)))
+            interfaces: interfaces, addresses: Set(try NetworkInterface.addresses().map(\.address)))
     }
 }
 
@@ -124,13 +124,13 @@ struct WayFinder: Sendable {
         guard surroundings.addresses.contains(way.arrival), surroundings.addresses.contains(way.source) else {
             return FoundWay(isBarred: true)
         }
-        // By datagram, the program asks with what it has before it.
-        guard looksUp, !way.isHandedOver, classes?.isByDatagram != true,
-            let route = route(from: way.source, to: way.destination)
-        else { return FoundWay() }
+        guard looksUp, !way.isHandedOver, let route = route(from: way.source, to: way.destination) else {
+            return FoundWay()
+        }
         let neighbour = route.gateway ?? way.destination
         var found = FoundWay(neighbour: neighbour, interfaceIndex: route.interfaceIndex)
-        guard let interface = surroundings.interfaces[route.interfaceIndex],
+        // By datagram, the program asks with what it has before it; the neighbour that most leave by is checked all the same.
+        guard classes?.isByDatagram != true, let interface = surroundings.interfaces[route.interfaceIndex],
             let mac = macAddress(of: .init(address: neighbour, interfaceIndex: route.interfaceIndex))
         else { return found }
         let linkMTU = way.destination.family == .ipv6 ? interface.ipv6MTU : interface.mtu
@@ -141,7 +141,10 @@ struct WayFinder: Sendable {
     }
 
     private mutating func route(from source: IPAddress, to destination: IPAddress) -> FoundRoute? {
-        let key = classes.map { RouteKey(source: source, destinations: $0.prefix(around: destination)) }
+        let key = classes.flatMap { classes in
+            classes.isByDatagram
+                ? nil : RouteKey(source: source, destinations: classes.prefix(around: destination))
+        }
         if let key, let known = routes[key] { return known }
         var answer = clinux_route()
         let error = unsafe clinux_find_route(

@@ -14,7 +14,7 @@ public enum XDPReport {
             guard !found.isEmpty else {
                 return ["no interface that is up carries an address of the relay: name one with --xdp-interface"]
             }
-            let others = InterfaceChoice.others(XDPAddresses(options), beside: found.map(\.index))
+            let others = InterfaceChoice.others(XDPAddresses(options), beside: found.map(\.index)).map { $0.interface }
             return (found + others).map { line($0, options) }
         }
         return options.interfaces.map { name in
@@ -57,6 +57,9 @@ struct InterfaceReport {
             "driver \(interface.driver.isEmpty ? "unknown" : interface.driver)",
             Self.nativeMode(of: interface), Self.mtu(of: interface), Self.queues(of: interface, cpuCount),
             interface.hasLRO ? "LRO on: ethtool -K \(interface.name) lro off" : "LRO off",
+            interface.stripsVLANTags && !interface.isVeth
+                ? "VLAN tags are taken off before XDP (with VLANs on it: ethtool -K \(interface.name) rxvlan off)"
+                : nil,
             interface.isVeth ? "needs GRO or an XDP program at its other end" : nil,
             mode == .native ? nil : "generic mode allowed",
         ]

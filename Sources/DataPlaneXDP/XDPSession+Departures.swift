@@ -8,7 +8,11 @@ extension XDPSession {
     static func departures(of attachments: [Attachment]) -> [Bool] {
         // Frames of the generic mode leave by the kernel's stack, whatever the driver can.
         let isGeneric = attachments.allSatisfy { $0.mode == .generic }
-        return attachments.map { isGeneric || $0.interface.sendsRedirected ?? true }
+        // A kernel that said so once is asked again, where it cannot be asked now.
+        return attachments.map { attachment in
+            let former = attachment.interface.xdpFeatures == nil || attachment.isDeparture
+            return isGeneric || attachment.interface.sendsRedirected ?? former
+        }
     }
 
     /// Follows what the drivers can by now. Of the monitor's thread, the only one that changes attachments meanwhile.

@@ -66,8 +66,9 @@ extension XDPSession {
     }
 
     private func followSurroundings(attachedTo attached: [UInt32], _ finder: inout WayFinder) {
-        let surroundings = Surroundings.read(attachedTo: attached)
-        guard surroundings != finder.surroundings else { return }
+        // What could not be read is as it was: without a descriptor the host would seem to have nothing.
+        guard let surroundings = try? Surroundings.read(attachedTo: attached), surroundings != finder.surroundings
+        else { return }
         if surroundings.interfaces != finder.surroundings.interfaces { configure(surroundings) }
         finder.surroundings = surroundings
         state.withLock { $0.table?.finder.surroundings = surroundings }
@@ -78,10 +79,11 @@ extension XDPSession {
         let addresses = state.withLock { $0.addresses }
         var added: [UInt32] = []
         var refusals: [String: PlaneError] = [:]
-        for interface in InterfaceChoice.others(addresses, beside: attached) {
+        for (interface, isOptional) in InterfaceChoice.others(addresses, beside: attached) {
             do throws(PlaneError) {
                 try InterfaceChoice.check(interface, options)
-                if keep(try Attachment(program, to: interface, options.mode)) { added.append(interface.index) }
+                let attachment = try Attachment(program, to: interface, options.mode, isOptional: isOptional)
+                if keep(attachment) { added.append(interface.index) }
             } catch {
                 refusals[interface.name] = error
             }
@@ -112,9 +114,15 @@ extension XDPSession {
 
     /// Looks whether the program is still where it was attached to.
     func checkAttachments() {
-        let attachments = state.withLock { $0.attachments }
-        guard let fault = attachments.lazy.compactMap({ $0.fault(self.program) }).first else { return }
-        state.withLock { $0.failure = $0.failure ?? fault }
+        for attachment in state.withLock({ $0.attachments }) {
+            guard let fault = attachment.fault(program) else { continue }
+            guard attachment.isOptional else { return state.withLock { $0.failure = $0.failure ?? fault } }
+            state.withLock { state in
+                state.attachments.removeAll { $0.interface.index == attachment.interface.index }
+            }
+            attachment.detach(program)
+            onRefusal(fault)
+        }
     }
 
     /// Lets memory be used again that no program looks at any more.
@@ -128,9 +136,9 @@ extension XDPSession {
 
     /// Looks for what the kernel does not tell of: a path's MTU, a redirect, an interface's MTU of IPv6.
     func followExceptions(_ finder: inout WayFinder, isStopping: () -> Bool) {
-        guard options.nextHop == .fib else { return }
         let surroundings = finder.surroundings
         followSurroundings(attachedTo: state.withLock { $0.attachments.map(\.interface.index) }, &finder)
+        guard options.nextHop == .fib else { return }
         let classes = DestinationClasses.read()
         // Where every destination is asked for, nothing tells which have changed.
         guard classes == nil || classes != finder.classes || surroundings != finder.surroundings else { return }

@@ -129,7 +129,7 @@ public final class XDPSession: Sendable {
     private func attach(_ state: inout State) throws(PlaneError) {
         // As they are now: one may have been made anew since the program was loaded.
         let interfaces = try InterfaceChoice.choose(options, state.addresses)
-        let surroundings = Surroundings.read(attachedTo: interfaces.map(\.index))
+        let surroundings = try Surroundings.read(attachedTo: interfaces.map(\.index))
         let finder = try WayFinder(surroundings, looksUp: options.nextHop == .fib)
         let policy = RouteTable.Policy(relayAddresses: state.addresses.relayAddresses, hashSeed: hashSeed)
         do throws(PlaneError) {
@@ -159,7 +159,7 @@ public final class XDPSession: Sendable {
         if interfaces.contains(where: \.isVeth) { settings.flags |= RELAY_ALWAYS_REDIRECT.rawValue }
         settings.lowest_relay_port = options.relayPorts.lowerBound
         settings.highest_relay_port = options.relayPorts.upperBound
-        settings.swap_mtu = UInt16(clamping: interfaces.map(\.mtu).min() ?? 0)
+        settings.swap_mtu = UInt16(clamping: interfaces.map { min($0.mtu, $0.ipv6MTU) }.min() ?? 0)
         program.configure(settings)
     }
 

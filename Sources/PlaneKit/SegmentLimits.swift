@@ -5,17 +5,20 @@ import STUN
 struct SegmentLimits: ~Copyable {
     /// What is worth a try with GSO.
     static let none = 65_000
-    private static let capacity = 256
+    /// Places, 2^12 of them, at 32 bytes each 128 KB.
+    private static let capacity = 1 << placeBits
+    private static let placeBits = 12
     private static let lifetimeNanoseconds: UInt64 = 5_000_000_000
 
     struct Entry: BitwiseCopyable {
         var destination = IPAddress(v4: 0)
-        var limit = 0
+        var limit: UInt16 = 0
         var endsAtNanoseconds: UInt64 = 0
     }
 
-    /// Each destination has one place; one that comes later takes it.
-    private var entries = FixedBuffer(repeating: Entry(), count: SegmentLimits.capacity)
+    /// Each destination has one place; one that comes later takes it. A single place, never looked at, until there is a
+    /// limit to anything: most workers meet none.
+    private var entries = FixedBuffer(repeating: Entry(), count: 1)
     private var lastEndsAtNanoseconds: UInt64 = 0
 
     /// Whether there may be a limit to anything, so that the clock is worth a look.
@@ -28,19 +31,20 @@ struct SegmentLimits: ~Copyable {
             return Self.none
         }
         let entry = entries[Self.place(of: destination)]
-        return entry.destination == destination && now < entry.endsAtNanoseconds ? entry.limit : Self.none
+        return entry.destination == destination && now < entry.endsAtNanoseconds ? Int(entry.limit) : Self.none
     }
 
     /// A run of datagrams of so many bytes was refused.
     mutating func lower(to destination: IPAddress, below byteCount: Int, atNanoseconds now: UInt64) {
         let limit = min(limit(to: destination, atNanoseconds: now), byteCount - 1)
+        if entries.count < Self.capacity { entries = FixedBuffer(repeating: Entry(), count: Self.capacity) }
         lastEndsAtNanoseconds = now + Self.lifetimeNanoseconds
         entries[Self.place(of: destination)] = Entry(
-            destination: destination, limit: limit, endsAtNanoseconds: lastEndsAtNanoseconds)
+            destination: destination, limit: UInt16(clamping: limit), endsAtNanoseconds: lastEndsAtNanoseconds)
     }
 
     private static func place(of destination: IPAddress) -> Int {
-        Int(((destination.high ^ destination.low) &* 0x9E37_79B9_7F4A_7C15) >> 56)
+        Int(((destination.high ^ destination.low) &* 0x9E37_79B9_7F4A_7C15) >> UInt64(64 - placeBits))
     }
 }
 

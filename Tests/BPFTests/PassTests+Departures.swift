@@ -54,6 +54,42 @@ extension PassTests {
         }
     }
 
+    @Test(
+        "The kernel's own tables are asked with a datagram's type of service",
+        .enabled(if: TestNamespace.isAllowed, "making network namespaces needs root"),
+        arguments: [AddressFamily.ipv4, .ipv6])
+    func typeOfService(family: AddressFamily) throws {
+        let namespace = try RouteHost.namespace()
+        let (version, routers) =
+            family == .ipv4 ? ("-4", ["192.0.2.254", "192.0.2.253"]) : ("-6", ["2001:db8::254", "2001:db8::253"])
+        if family == .ipv6 {
+            try namespace.command("address", "add", "2001:db8::1/64", "dev", "x0", "nodad")
+            try namespace.command("neigh", "add", routers[0], "lladdr", "02:00:00:00:00:0a", "dev", "x0")
+            try namespace.command("-6", "route", "add", "default", "via", routers[0], "dev", "x0")
+        }
+        try namespace.command("neigh", "add", routers[1], "lladdr", "02:00:00:00:00:0b", "dev", "x0")
+        try namespace.command(version, "rule", "add", "tos", "0x10", "lookup", "100")
+        try namespace.command(version, "route", "add", "default", "via", routers[1], "dev", "x0", "table", "100")
+        try namespace.inside {
+            let name = family == .ipv4 ? "ipv4" : "ipv6"
+            try "1".write(toFile: "/proc/sys/net/\(name)/conf/all/forwarding", atomically: false, encoding: .utf8)
+            let interface = try #require(NetworkInterface(name: "x0"))
+            let kernel = try Kernel(flags: RELAY_FIB_NEXT_HOP.rawValue)
+            #expect(kernel.program.addDevice(interface.index) == 0)
+            let route = World.route(client: family, peer: family)
+            _ = kernel.table.insert(
+                Direction.toPeer(route).entry(lease: .max, nextHop: 0, flags: 0, seed: Kernel.seed))
+            for (trafficClass, router) in [(0, 0x0A), (0x10, 0x0B)] as [(UInt8, UInt8)] {
+                var frame = Frame(
+                    from: route.client, to: route.server, data: channelData(route.channel.rawValue, [1, 2, 3, 4]))
+                frame.trafficClass = trafficClass
+                let left = try kernel.run(frame.bytes)
+                #expect(left.verdict == .redirect)
+                #expect(Array(left.bytes.prefix(6)) == [2, 0, 0, 0, 0, router], "type of service \(trafficClass)")
+            }
+        }
+    }
+
     @Test("Frames without room for longer headers before them; those that need less leave")
     func headroom() throws {
         var world = try World()

@@ -19,6 +19,15 @@ import Testing
     }
 
     @Test(
+        "A polling thread has every datagram as a request, so no raw socket sends any",
+        .enabled(if: PlaneUnderTest.usable.contains(.pollingIOUring), "needs sqpoll; relayd doctor says why not"))
+    func noRawSendingBesideAPollingThread() throws {
+        let probed = try IOUringPlane(features: .sqpoll).probe()
+        #expect(!probed.offloads.rawSending)
+        #expect(probed.description.contains("raw sending off"))
+    }
+
+    @Test(
         "What was asked for is tried and told",
         .enabled(if: PlaneUnderTest.usable.contains(.ioUring), "needs io_uring; relayd doctor says why not"),
         arguments: [RingFeatures.sqpoll, .napi, .zeroCopy, [.sqpoll, .napi, .zeroCopy]])
@@ -32,7 +41,8 @@ import Testing
         } catch {
             // An older kernel, or one built without.
             #expect(error.mend.contains("io-uring-features"), "\(error)")
-            #expect(asked.each.contains { error.what.hasPrefix("\($0) of io-uring-features") }, "\(error)")
+            let names = asked.each.map(\.description) + [asked.description]
+            #expect(names.contains { error.what.hasPrefix("\($0) of io-uring-features") }, "\(error)")
         }
     }
 
@@ -57,6 +67,27 @@ import Testing
         #expect(error.what.hasPrefix("\(feature) of io-uring-features"))
         #expect(error.why.contains(why))
         #expect(error.mend.contains(mend) && error.mend.contains("leave \(feature) out"))
+    }
+
+    @Test func featuresThatDoNotGoTogetherAreNamed() {
+        let error = PlaneError(RingError(step: .setup, errno: EINVAL), together: [.sqpoll, .zeroCopy])
+        #expect(error.what == "sqpoll, zero-copy of io-uring-features")
+        #expect(error.why.contains("not all together"))
+        #expect(error.mend.contains("Leave one of them out"))
+    }
+
+    @Test(
+        "A limit that any ring can meet is no feature's fault",
+        arguments: [
+            (RingError.Step.files, EMFILE, "registering sockets", "ulimit -n"),
+            (.buffers, ENOMEM, "registering buffers", "ulimit -l"),
+        ])
+    func aLimitIsNotAFeature(_ step: RingError.Step, _ number: Int32, _ what: String, _ mend: String) {
+        let error = RingError(step: step, errno: number)
+        for told in [PlaneError(error, of: .napi), PlaneError(error, together: [.sqpoll, .napi])] {
+            #expect(told.what.hasPrefix(what))
+            #expect(told.mend.contains(mend) && !told.mend.contains("io-uring-features"))
+        }
     }
 
     @Test(

@@ -45,13 +45,21 @@ struct ZeroCopyTests {
     }
 
     @Test func whatTheKernelStillHoldsDoesNotDelayAChangeOfPlane() throws {
+        var generator = SeededGenerator()
         let stage = try SilentStage()
-        stage.send((0..<8).map { _ in [UInt8](repeating: 7, count: 1_200) })
+        let payloads = (0..<8).map { _ in generator.bytes(1_200) }
+        stage.send(payloads)
         try stage.relay(until: { stage.io.counters.sentDatagrams == 8 })
         #expect(stage.io.pins.count == 1)
         stage.io.stopReceiving()
         #expect(stage.io.pins.count == 1)
         #expect(stage.io.ring.inFlightCount == 1)
+        let delay = try stage.changePlanes()
+        #expect(delay < Duration.milliseconds(300))
+        // Its memory is gone too, but for what the packets refer to.
+        try stage.answer()
+        let arrived = payloads.indices.map { _ in stage.peer.receive()?.bytes ?? [] }
+        #expect(arrived == payloads, "\(generator)")
     }
 
     @Test func smallAndScatteredMessagesAreCopied() throws {
@@ -84,6 +92,30 @@ struct ZeroCopyTests {
             #expect(pins.count == held.count, "\(generator)")
         }
         for buffer in 0..<Inbox.bufferCount { #expect(pins.isPinned(buffer) == held.contains(buffer)) }
+    }
+
+    /// The ring goes on receiving, however long a device keeps what was sent.
+    @Test(arguments: [BufferGroup.listeners, .relays])
+    func halfOfAGroupIsLeftToTheRing(_ group: BufferGroup) {
+        var pins = Pins(bankCount: 1)
+        let first = group.rawValue * BufferGroup.bufferCount
+        var pinned: [Int] = []
+        for buffer in first..<first + BufferGroup.bufferCount where pins.pin(buffer) { pinned.append(buffer) }
+        let (half, next) = (BufferGroup.bufferCount / 2, first + BufferGroup.bufferCount / 2)
+        #expect(pinned == Array(first..<next))
+        #expect(pins.count == half)
+        // One that is pinned takes no more away, and is given back by its last send.
+        var answers = [pins.pin(first), pins.pin(next)]
+        #expect(answers == [true, false])
+        pins.unpin(first)
+        answers = [pins.pin(next)]
+        #expect(answers == [false])
+        pins.unpin(first)
+        answers = [pins.pin(next)]
+        #expect(answers == [true])
+        // The other group has its own half.
+        answers = [pins.pin((first + BufferGroup.bufferCount) % Inbox.bufferCount)]
+        #expect(answers == [true])
     }
 
     @Test func onlyTheLastBankIsRefused() {
@@ -187,6 +219,15 @@ private final class SilentStage {
             }
             try io.flush()
         }
+    }
+
+    /// Leaves the plane for another one of its kind, without any socket.
+    /// - Returns: how long it took the old one to go.
+    func changePlanes() throws -> Duration {
+        let next = try IOUringIO(try IOUringPlane().probe())
+        let start = ContinuousClock.now
+        io = next
+        return start.duration(to: ContinuousClock.now)
     }
 
     /// Lets the next hop be known: what waited for it leaves.

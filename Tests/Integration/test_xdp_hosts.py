@@ -3,9 +3,11 @@ rights."""
 
 import os
 import pathlib
+import resource
 import shutil
 import subprocess
 import tempfile
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -135,6 +137,60 @@ def test_a_default_route_that_comes_later_brings_the_program(wires, start_xdp):
             client.allocate()
             client.bind_channel(CHANNEL, peer.address)
             echo_until_in_kernel(relay, client)
+
+
+def test_a_default_route_whose_interface_goes_takes_nothing_along(wires, start_xdp):
+    wires.relay.ip("link", "add", "uplink0", "type", "veth", "peer", "name", "uplink1")
+    try:
+        for name in ("uplink0", "uplink1"):
+            wires.relay.ip("link", "set", name, "up")
+        wires.relay.ip("address", "add", "10.71.8.1/24", "dev", "uplink0")
+        wires.relay.ip("route", "add", "default", "via", "10.71.8.2", "dev", "uplink0")
+        relay = start_xdp(flags=wildcard_flags(wires))
+        eventually(lambda: "uplink0 native" in status(relay)["xdp"]["attachments"])
+    finally:
+        wires.relay.ip("link", "delete", "uplink0")
+    eventually(lambda: status(relay)["xdp"]["attachments"] == ["relay1 native"])
+    time.sleep(1.5)  # three looks at the attachments
+    assert status(relay)["plane"]["name"] == "xdp"
+
+
+def test_neighbours_in_use_are_checked(wires, xdp_relay):
+    """Nothing that leaves below the kernel's stack tells it that a neighbour is still there."""
+    address = wires.CLIENTS[4][0]
+    with client_of(wires) as client, echoing_peer(wires) as peer:
+        client.allocate()
+        client.bind_channel(CHANNEL, peer.address)
+        echo_until_in_kernel(xdp_relay, client)
+        wires.relay.ip("neigh", "change", address, "dev", "relay0", "nud", "stale")
+
+        def state() -> str:
+            with wires.relay:
+                return subprocess.run(["ip", "neigh", "show", address, "dev", "relay0"], capture_output=True,
+                                      text=True, check=True).stdout
+
+        assert "STALE" in state()
+        eventually(lambda: "STALE" not in state())
+
+
+def test_without_a_descriptor_the_host_stays_as_it_was(wires, xdp_relay):
+    """Interfaces are read anew, and cannot be: that is not a host without any."""
+    with client_of(wires) as client, echoing_peer(wires) as peer:
+        client.allocate()
+        client.bind_channel(CHANNEL, peer.address)
+        echo_until_in_kernel(xdp_relay, client)
+        limits = resource.prlimit(xdp_relay.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(xdp_relay.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+        try:
+            wires.relay.ip("address", "add", "10.71.1.77/24", "dev", "relay0")
+            time.sleep(0.7)  # the notice, and a look at what the drivers can
+        finally:
+            resource.prlimit(xdp_relay.pid, resource.RLIMIT_NOFILE, limits)
+            wires.relay.ip("address", "delete", "10.71.1.77/24", "dev", "relay0")
+        before = frames(xdp_relay, "forward")
+        for number in range(10):
+            echo(client, b"still by the kernel %d" % number)
+        assert frames(xdp_relay, "forward") == before + 20
 
 
 @contextmanager

@@ -27,7 +27,7 @@ class Flow:
         self.at_peer: Counter[int] = Counter()
         self.back: Counter[int] = Counter()
         self.sent = 0
-        self._stopping = False
+        self._silent = self._stopping = False
         self._threads = [threading.Thread(target=run, daemon=True) for run in (self._send, self._echo, self._receive)]
 
     def __enter__(self) -> "Flow":
@@ -42,13 +42,18 @@ class Flow:
         self._peer.close()
 
     def stop(self) -> None:
-        time.sleep(0.2)  # what is on its way
+        self._silent = True
+        self._threads[0].join(timeout=5)
+        # What is on its way.
+        deadline = time.monotonic() + 0.5
+        while self.lost() and time.monotonic() < deadline:
+            time.sleep(0.02)
         self._stopping = True
-        for thread in self._threads:
+        for thread in self._threads[1:]:
             thread.join(timeout=5)
 
     def _send(self) -> None:
-        while not self._stopping:
+        while not self._silent:
             payload = b"%s %d" % (self.name, self.sent)
             self.sent += 1
             self.client.socket.sendto(channel_data(self.channel, payload), self.client.server)

@@ -40,7 +40,7 @@ struct RefusalTests {
         }
     }
 
-    @Test(arguments: PlaneUnderTest.usable, AddressFamily.allCases)
+    @Test(arguments: PlaneUnderTest.prompt, AddressFamily.allCases)
     func segmentsBeyondTheMTUGoOneByOne(_ plane: PlaneUnderTest, _ family: AddressFamily) throws {
         var generator = SeededGenerator()
         let stage = try Stage(plane, family, mtu: 1300)

@@ -45,7 +45,8 @@ import Testing
             #expect(limit == size || limit == SegmentLimits.none, "\(generator)")
             if limit == size { kept += 1 }
         }
-        #expect(kept > 100 && kept <= 256, "\(kept), \(generator)")
+        // About 1,580: where 2,000 meet 4,096 places, the later of two that share one takes it.
+        #expect(kept > 1_400 && kept < 2_000, "\(kept), \(generator)")
     }
 
     @Test func aPauseEndsWheneverItBegan() {

@@ -59,8 +59,13 @@ int ciouring_open(
     struct ciouring **ring, unsigned submission_count, unsigned completion_count, enum ciouring_mode mode);
 
 /// Cancels what is in flight, waits for it, and gives back files, buffers and ring. The memory of the buffers must
-/// outlive this call, and is the kernel's no more after it.
-void ciouring_close(struct ciouring *ring);
+/// outlive this call, and the kernel writes to it no more after it.
+///
+/// `left` zero-copy sends, whose first completion has been taken and whose notification has not, are not waited for:
+/// their packets may stay in a device or a neighbour's queue for as long as those like. They refer to pages, not to
+/// addresses, so memory that was mapped may be unmapped meanwhile; the kernel uses a page for something else when the
+/// last packet has gone. Memory that goes on to be written to changes what such a packet says.
+void ciouring_close(struct ciouring *ring, unsigned left);
 
 /// How many requests have been queued and not completed for good.
 unsigned ciouring_in_flight(const struct ciouring *ring);

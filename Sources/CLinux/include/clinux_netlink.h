@@ -26,6 +26,8 @@ struct clinux_interface {
     uint8_t is_ethernet;
     /// Large receive offload is on.
     uint8_t has_lro;
+    /// Whether VLAN tags are taken off received frames before a program sees them.
+    uint8_t strips_vlan_tags;
     /// Queues that receive, as ethtool's channels say it (combined and receive-only), and how many there may be; 0 where
     /// the driver does not say.
     uint32_t queues;

@@ -15,16 +15,18 @@ extension RelayCore {
         }
         let lifetimeSeconds = AllocationWish.grantedLifetimeSeconds(request.lifetimeSeconds)
         let expires = exchange.now.advanced(bySeconds: lifetimeSeconds)
-        for family in families { prolong(family, of: index, until: expires, into: &effects) }
+        for family in families { prolong(family, of: index, until: expires, at: exchange.now, into: &effects) }
         arm(index, at: expires)
         succeed(exchange, into: &effects) { $0.append(.lifetime, uint32: lifetimeSeconds) }
     }
 
     /// Sets when an address expires, and with it the leases of its channels.
     private mutating func prolong(
-        _ family: AddressFamily, of index: UInt32, until expires: Instant, into effects: inout Effects
+        _ family: AddressFamily, of index: UInt32, until expires: Instant, at now: Instant, into effects: inout Effects
     ) {
-        let active = (allocations[index][family]?.channels ?? []).filter { channels[$0].isActive }
+        let active = (allocations[index][family]?.channels ?? []).filter { channel in
+            channels[channel].isActive && now < channels[channel].expires
+        }
         let leases = active.map { lease(of: $0) }
         allocations[index][family]?.expires = expires
         for (channel, before) in zip(active, leases) {

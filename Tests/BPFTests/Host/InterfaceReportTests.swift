@@ -26,6 +26,13 @@ struct InterfaceReportTests {
         #expect(line(.sample(hasLRO: true)).contains("LRO on: ethtool -K eth7 lro off"))
     }
 
+    @Test("VLAN tags that no program sees")
+    func vlanTags() {
+        #expect(
+            line(.sample(stripsVLANTags: true)).contains(
+                "taken off before XDP (with VLANs on it: ethtool -K eth7 rxvlan off)"))
+    }
+
     @Test("A driver without native XDP, or half of it, and a kernel that does not say", arguments: [0, 1, 2])
     func noNativeMode(features: UInt64) {
         let words = "no native XDP in this driver: --xdp-mode generic, or --data-plane socket"

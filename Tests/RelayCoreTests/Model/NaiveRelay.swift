@@ -31,9 +31,10 @@ struct NaiveRelay {
         var permissions: [IPAddress: Instant] = [:]
         var channels: [UInt16: Channel] = [:]
 
-        /// Leases what is active for as long as binding, permission and allocation last.
-        mutating func lease() {
-            for (number, channel) in channels where channel.isActive {
+        /// Leases what is active for as long as binding, permission and allocation last. A binding that is over, but still
+        /// active until the core's timers look, gets no more.
+        mutating func lease(at now: Instant) {
+            for (number, channel) in channels where channel.isActive && now < channel.expires {
                 guard let permission = permissions[channel.peer.ip] else { continue }
                 channels[number]?.lease = min(channel.expires, permission, expires)
             }
@@ -185,7 +186,7 @@ extension NaiveRelay {
         let granted = min(max(lifetime ?? 600, 600), 3600)
         for family in families {
             allocations[client]?.relayed[family]?.expires = now.advanced(bySeconds: granted)
-            allocations[client]?.relayed[family]?.lease()
+            allocations[client]?.relayed[family]?.lease(at: now)
         }
         return "refresh success lifetime=\(granted)"
     }
@@ -233,7 +234,7 @@ extension NaiveRelay {
         for (number, channel) in relayed.channels where channel.peer.ip == peer && now < channel.expires {
             relayed.channels[number]?.isActive = true
         }
-        relayed.lease()
+        relayed.lease(at: now)
         allocations[client]?.relayed[peer.family] = relayed
     }
 }
