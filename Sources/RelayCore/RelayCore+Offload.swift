@@ -31,10 +31,15 @@ extension RelayCore {
     /// How long a channel may forward without another request: binding, permission and allocation must all be alive.
     func lease(of channel: UInt32) -> Instant? {
         let binding = channels[channel]
-        guard let permission = permission(of: binding.allocation, binding.peer.ip),
-            let relay = allocations[binding.allocation][binding.peer.family]
-        else { return nil }
-        return min(binding.expires, permissions[permission].expires, relay.expires)
+        guard let expires = allocations[binding.allocation][binding.peer.family]?.expires else { return nil }
+        return lease(of: channel, within: expires)
+    }
+
+    /// The same, of an allocation that expires then.
+    func lease(of channel: UInt32, within expires: Instant) -> Instant? {
+        let binding = channels[channel]
+        guard let permission = permission(of: binding.allocation, binding.peer.ip) else { return nil }
+        return min(binding.expires, permissions[permission].expires, expires)
     }
 
     /// Adds what a plane forwarded by itself, to the meters too.

@@ -24,13 +24,13 @@ extension RelayCore {
     private mutating func prolong(
         _ family: AddressFamily, of index: UInt32, until expires: Instant, at now: Instant, into effects: inout Effects
     ) {
-        let active = (allocations[index][family]?.channels ?? []).filter { channel in
-            channels[channel].isActive && now < channels[channel].expires
-        }
-        let leases = active.map { lease(of: $0) }
+        guard let former = allocations[index][family]?.expires else { return }
         allocations[index][family]?.expires = expires
-        for (channel, before) in zip(active, leases) {
-            guard let until = lease(of: channel), until != before else { continue }
+        for channel in allocations[index][family]?.channels ?? []
+        where channels[channel].isActive && now < channels[channel].expires {
+            guard let until = lease(of: channel, within: expires), until != lease(of: channel, within: former) else {
+                continue
+            }
             effects.append(.route(.renew(RouteID(index: channel), until: until)))
         }
     }
