@@ -27,7 +27,12 @@ enum HeaderCases {
             timeToLive(way), lastHop(way), trafficClass(way), dontFragment(way, isSet: true), noChecksum(way),
             corrupt(way),
         ]
-        .compactMap(\.self) + [dontFragment(way, isSet: false), identification(way), flowLabel(way)].compactMap(\.self)
+        .compactMap(\.self)
+            + [
+                dontFragment(way, isSet: false), identification(way), translatedDontFragment(way, byteCount: 4),
+                translatedDontFragment(way, byteCount: 1300), translatedIdentification(way), flowLabel(way),
+            ]
+            .compactMap(\.self)
     }
 
     // MARK: Fields
@@ -81,6 +86,30 @@ enum HeaderCases {
         }
     }
 
+    /// IPv6 has no DF: RFC 7915 section 5.1 says what stands for it.
+    private static func translatedDontFragment(_ way: Way, byteCount: Int) -> EquivalenceCase? {
+        guard way.leaving == .ipv4, way.arriving == .ipv6 else { return nil }
+        let isLarge = byteCount > 1260
+        return make(
+            "DF of \(byteCount) bytes out of IPv6", way,
+            isLarge ? .differs(kernel: "set", sockets: "clear") : .same("clear"),
+            payload: [UInt8](repeating: 7, count: byteCount)
+        ) { _ in
+        } read: { seen in
+            seen.map { $0.dontFragment ? "set" : "clear" } ?? "nothing arrives"
+        }
+    }
+
+    private static func translatedIdentification(_ way: Way) -> EquivalenceCase? {
+        guard way.leaving == .ipv4, way.arriving == .ipv6 else { return nil }
+        return make(
+            "IPv4 identification out of IPv6", way, .differs(kernel: "the UDP checksum", sockets: "the host's own")
+        ) { _ in
+        } read: { seen in
+            seen.map { $0.identification == $0.checksum ? "the UDP checksum" : "the host's own" } ?? "nothing arrives"
+        }
+    }
+
     private static func flowLabel(_ way: Way) -> EquivalenceCase? {
         guard way.leaving == .ipv6 else { return nil }
         return make("flow label", way, .same("one of the relay's own flow")) { frame in
@@ -121,18 +150,18 @@ enum HeaderCases {
     // MARK: One packet through the relay
 
     private static func make(
-        _ field: String, _ way: Way, _ expects: EquivalenceCase.Expectation,
+        _ field: String, _ way: Way, _ expects: EquivalenceCase.Expectation, payload: [UInt8] = [1, 2, 3, 4],
         _ vary: @escaping @Sendable (inout Frame) -> Void,
         read: @escaping @Sendable (ObservedDatagram?) -> String
     ) -> EquivalenceCase? {
         EquivalenceCase(subject: field, way: way.name, rule: "RFC 8656 section 14", expects: expects) { stage in
-            read(try pass(way, stage, vary))
+            read(try pass(payload, way, stage, vary))
         }
     }
 
     /// What arrives at the far side; nothing if a good packet that was sent behind it arrives alone.
     private static func pass(
-        _ way: Way, _ stage: RelayStage, _ vary: (inout Frame) -> Void
+        _ marked: [UInt8], _ way: Way, _ stage: RelayStage, _ vary: (inout Frame) -> Void
     ) throws -> ObservedDatagram? {
         let session = try stage.session(way.families)
         let (near, watch) = way.isUp ? (stage.clients, stage.peerWatch) : (stage.peers, stage.clientWatch)
@@ -140,7 +169,6 @@ enum HeaderCases {
             way.isUp
             ? (session.client.socket.address, session.client.server, session.peer.address)
             : (session.peer.address, session.relayed, session.client.socket.address)
-        let marked: [UInt8] = [1, 2, 3, 4]
         var frame = Frame(from: from, to: to, data: way.isUp ? channelData(StageSession.channel, marked) : marked)
         vary(&frame)
         watch.forget()
