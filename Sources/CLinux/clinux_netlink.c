@@ -59,24 +59,22 @@ static void begin(struct request *request, uint16_t type, uint16_t flags, size_t
     request->header.nlmsg_len = NLMSG_LENGTH(body);
 }
 
-static void add_address(struct request *request, uint16_t type, struct clinux_address address) {
+static void add_attribute(struct request *request, uint16_t type, const void *bytes, size_t length) {
     struct rtattr *attribute = (void *)((char *)request + NLMSG_ALIGN(request->header.nlmsg_len));
-    size_t length = address.version == 4 ? 4 : 16;
-    struct sockaddr_in6 name;
-    clinux_write_name(address, &name);
-    const void *bytes = address.version == 4 ? (void *)&((struct sockaddr_in *)&name)->sin_addr : &name.sin6_addr;
     attribute->rta_type = type;
     attribute->rta_len = RTA_LENGTH(length);
     memcpy(RTA_DATA(attribute), bytes, length);
     request->header.nlmsg_len = NLMSG_ALIGN(request->header.nlmsg_len) + RTA_SPACE(length);
 }
 
-static void add_byte(struct request *request, uint16_t type, uint8_t value) {
-    struct rtattr *attribute = (void *)((char *)request + NLMSG_ALIGN(request->header.nlmsg_len));
-    attribute->rta_type = type;
-    attribute->rta_len = RTA_LENGTH(sizeof value);
-    *(uint8_t *)RTA_DATA(attribute) = value;
-    request->header.nlmsg_len = NLMSG_ALIGN(request->header.nlmsg_len) + RTA_SPACE(sizeof value);
+static void add_address(struct request *request, uint16_t type, struct clinux_address address) {
+    struct sockaddr_in6 name;
+    clinux_write_name(address, &name);
+    if (address.version == 4) {
+        add_attribute(request, type, &((struct sockaddr_in *)&name)->sin_addr, sizeof(struct in_addr));
+    } else {
+        add_attribute(request, type, &name.sin6_addr, sizeof name.sin6_addr);
+    }
 }
 
 static struct clinux_address read_address(const void *bytes, int family) {
@@ -119,7 +117,8 @@ int clinux_find_route(int netlink, struct clinux_address source, struct clinux_a
     request.route.rtm_src_len = request.route.rtm_dst_len;
     add_address(&request, RTA_DST, destination);
     add_address(&request, RTA_SRC, source);
-    add_byte(&request, RTA_IP_PROTO, IPPROTO_UDP);
+    const uint8_t protocol = IPPROTO_UDP;
+    add_attribute(&request, RTA_IP_PROTO, &protocol, sizeof protocol);
     int length = ask(netlink, &request, answer, sizeof answer);
     if (length <= 0) { return length < 0 ? length : -EBADMSG; }
     const struct nlmsghdr *header = (const void *)answer;
