@@ -174,11 +174,9 @@ struct DestinationClassesTests {
         let namespace = try RouteHost.namespace()
         // Of no concern to UDP.
         try namespace.command("rule", "add", "ipproto", "tcp", "dport", "25", "lookup", "main")
-        let way = Way(
-            arrival: ip("192.0.2.1"), source: ip("192.0.2.1"), destination: ip("203.0.113.1"), isHandedOver: false)
+        let way = Self.outward
         try namespace.inside {
-            let interface = try #require(NetworkInterface(name: "x0"))
-            var finder = try WayFinder(.read(attachedTo: [interface.index]), looksUp: true)
+            var finder = try RouteHost.finder()
             defer { finder.close() }
             #expect(finder.classes?.isByDatagram == false && finder.find(way).nextHop != nil)
             try namespace.command(["rule", "add"] + selector + ["lookup", "main"])
@@ -199,15 +197,17 @@ struct DestinationClassesTests {
         try namespace.command("rule", "add", "ipproto", "udp", "lookup", "100")
         try namespace.command("route", "add", "default", "via", "192.0.2.253", "table", "100")
         try namespace.command("neigh", "add", "192.0.2.253", "lladdr", "02:00:00:00:00:0b", "dev", "x0")
-        let way = Way(
-            arrival: ip("192.0.2.1"), source: ip("192.0.2.1"), destination: ip("203.0.113.1"), isHandedOver: false)
+        let way = Self.outward
         try namespace.inside {
-            let interface = try #require(NetworkInterface(name: "x0"))
-            var finder = try WayFinder(.read(attachedTo: [interface.index]), looksUp: true)
+            var finder = try RouteHost.finder()
             defer { finder.close() }
             #expect(finder.find(way).nextHop?.destination == MACAddress((2, 0, 0, 0, 0, 0x0B)))
         }
     }
+
+    /// By the router.
+    private static let outward = Way(
+        arrival: ip("192.0.2.1"), source: ip("192.0.2.1"), destination: ip("203.0.113.1"), isHandedOver: false)
 
     private static func found(by finder: inout WayFinder, _ ways: [Way]) -> [FoundWay] {
         ways.map { finder.find($0) }

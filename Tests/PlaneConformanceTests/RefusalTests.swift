@@ -107,14 +107,20 @@ struct RefusalTests {
         return sizes == [count * 1_400]
     }
 
-    /// What the ring itself sends: one message each of several sockets.
-    @Test(arguments: PlaneUnderTest.usable)
-    func severalFullSendQueuesDropAndGoOn(_ plane: PlaneUnderTest) throws {
+    /// Nobody answers on the link 10.9.8.0/24.
+    private static func namespaceWithoutNeighbours() throws -> TestNamespace {
         let namespace = try TestNamespace()
         try namespace.command("link", "add", "near", "type", "veth", "peer", "name", "far")
         try namespace.command("address", "add", "10.9.8.1/24", "dev", "near")
         try namespace.command("link", "set", "near", "up")
         try namespace.command("link", "set", "far", "up")
+        return namespace
+    }
+
+    /// What the ring itself sends: one message each of several sockets.
+    @Test(arguments: PlaneUnderTest.usable)
+    func severalFullSendQueuesDropAndGoOn(_ plane: PlaneUnderTest) throws {
+        let namespace = try Self.namespaceWithoutNeighbours()
         let relay = try TestRelay(plane, segmentationOffload: false, bufferBytes: 5_000, in: namespace)
         let slots = try (0..<2).map { _ in try relay.openRelay(at: "0.0.0.0") }
         let peer = try namespace.inside { try TestSocket() }
@@ -180,11 +186,7 @@ struct RefusalTests {
 
     @Test(arguments: PlaneUnderTest.usable)
     func aFullSendQueueDropsAndGoesOn(_ plane: PlaneUnderTest) throws {
-        let namespace = try TestNamespace()
-        try namespace.command("link", "add", "near", "type", "veth", "peer", "name", "far")
-        try namespace.command("address", "add", "10.9.8.1/24", "dev", "near")
-        try namespace.command("link", "set", "near", "up")
-        try namespace.command("link", "set", "far", "up")
+        let namespace = try Self.namespaceWithoutNeighbours()
         let relay = try TestRelay(plane, segmentationOffload: false, bufferBytes: 5_000, in: namespace)
         let slot = try relay.openRelay(at: "0.0.0.0")
         let peer = try namespace.inside { try TestSocket() }

@@ -39,6 +39,12 @@ struct RouteHost {
         return namespace
     }
 
+    /// Of its interface. Inside the namespace.
+    static func finder() throws -> WayFinder {
+        let interface = try #require(NetworkInterface(name: interface))
+        return try WayFinder(.read(attachedTo: [interface.index]), looksUp: true)
+    }
+
     /// Its memory is the table's: it must live as long.
     private let program: XDPProgram
 
@@ -46,7 +52,7 @@ struct RouteHost {
     init(_ program: XDPProgram) throws {
         self.program = program
         interface = try #require(NetworkInterface(name: Self.interface))
-        finder = try WayFinder(.read(attachedTo: [interface.index]), looksUp: true)
+        finder = try Self.finder()
         table = RouteTable(
             program, policy: RouteTable.Policy(relayAddresses: [World.relay4], hashSeed: Kernel.seed), finder: finder,
             clock: try LeaseClock.read(program))

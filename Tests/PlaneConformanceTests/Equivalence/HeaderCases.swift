@@ -71,8 +71,12 @@ enum HeaderCases {
         return make(field, way, isSet ? .differs(kernel: kernel, sockets: "clear") : .same("clear")) { frame in
             frame.dontFragment = isSet
         } read: { seen in
-            seen.map { $0.dontFragment ? "set" : "clear" } ?? "nothing arrives"
+            describeDontFragment(seen)
         }
+    }
+
+    private static func describeDontFragment(_ seen: ObservedDatagram?) -> String {
+        seen.map { $0.dontFragment ? "set" : "clear" } ?? "nothing arrives"
     }
 
     private static func identification(_ way: Way) -> EquivalenceCase? {
@@ -96,7 +100,7 @@ enum HeaderCases {
             payload: [UInt8](repeating: 7, count: byteCount)
         ) { _ in
         } read: { seen in
-            seen.map { $0.dontFragment ? "set" : "clear" } ?? "nothing arrives"
+            describeDontFragment(seen)
         }
     }
 
