@@ -209,6 +209,15 @@ bool ciouring_queue_watch(struct ciouring *ring, int descriptor, uint64_t token)
     return true;
 }
 
+bool ciouring_queue_poll(struct ciouring *ring, unsigned file, uint64_t token) {
+    struct io_uring_sqe *sqe = next_entry(ring);
+    if (sqe == NULL) { return false; }
+    io_uring_prep_poll_add(sqe, (int)file, POLLIN);
+    sqe->flags = IOSQE_FIXED_FILE;
+    io_uring_sqe_set_data64(sqe, token);
+    return true;
+}
+
 bool ciouring_queue_cancel(struct ciouring *ring, uint64_t target, uint64_t token) {
     struct io_uring_sqe *sqe = next_entry(ring);
     if (sqe == NULL) { return false; }

@@ -11,10 +11,8 @@ extension IOUringIO {
     /// the cache when it is sent.
     private static var readByteLimit: Int { 128 * 1_024 }
     private static var readCountMinimum: Int { 8 }
-    /// Reads in a row that may bring nothing while there is much to read: about what it costs to begin a receive.
-    private static var emptyReadLimit: Int { 3 }
 
-    /// Sees to the sockets that have no receive in flight: reads those that are busy, listeners first, then relay sockets
+    /// Sees to the sockets of which nothing is in flight: reads those that are busy, listeners first, then relay sockets
     /// in turn, each kind with a share; begins a receive on the others. Nothing may wait to be presented, or datagrams of
     /// one socket would overtake each other.
     mutating func attend() {
@@ -47,7 +45,8 @@ extension IOUringIO {
         enqueue { $0.queueWatch(descriptor, Token(.wake)) }
     }
 
-    /// Reads a busy socket. It waits for its next turn then, or the ring receives from it again.
+    /// Reads a busy socket. It waits for its next turn then, or the ring receives from it again; while there is much to
+    /// read, the ring only says when it is ready, since whatever it received would find no buffer.
     /// - Returns: how many buffers it filled.
     private mutating func attend(to slot: Int, at first: Int, limit: Int) -> Int {
         guard watches[slot].isBusy else {
@@ -55,29 +54,34 @@ extension IOUringIO {
             return 0
         }
         let count = read(slot, at: first, limit: limit)
-        watches[slot].isBusy = count == limit || staysBusy(slot, afterReading: count)
-        if watches[slot].isBusy { base.sockets.enlist(slot) } else { arm(slot) }
+        watches[slot].isBusy = count == limit || (count > 0 && staysBusyWhenEmptied(slot))
+        if watches[slot].isBusy {
+            base.sockets.enlist(slot)
+        } else if wasLastReadFull {
+            awaitReadiness(slot)
+        } else {
+            arm(slot)
+        }
         return count
     }
 
-    /// Whether a socket is worth another read although it gave all that it had. A listener is as long as it gives
-    /// anything, since it carries the traffic of all clients; any socket while there is so much to read that its next
-    /// turn is far off.
-    private mutating func staysBusy(_ slot: Int, afterReading count: Int) -> Bool {
-        guard count == 0 else {
-            watches[slot].emptyReadCount = 0
-            return wasLastReadFull || base.sockets[slot].isListener
-        }
-        watches[slot].emptyReadCount += 1
-        return wasLastReadFull && watches[slot].emptyReadCount <= Self.emptyReadLimit
+    /// Whether a socket is worth another read although it gave all that it had: a listener, since it carries the traffic
+    /// of all clients; any socket while there is so much to read that its next turn is far off.
+    private func staysBusyWhenEmptied(_ slot: Int) -> Bool {
+        wasLastReadFull || base.sockets[slot].isListener
+    }
+
+    private mutating func awaitReadiness(_ slot: Int) {
+        let token = watches.token(of: slot, .readiness)
+        enqueue { $0.queuePoll(file: slot, token) }
+        watches[slot].request = .readiness
     }
 
     private mutating func arm(_ slot: Int) {
-        let token = watches.token(of: slot)
+        let token = watches.token(of: slot, .receive)
         let group = base.sockets[slot].isListener ? BufferGroup.listeners : .relays
         enqueue { $0.queueReceive(file: slot, group: group, token) }
-        watches[slot].isArmed = true
-        watches[slot].emptyReadCount = 0
+        watches[slot].request = .receive
     }
 
     private mutating func read(_ slot: Int, at first: Int, limit: Int) -> Int {

@@ -110,6 +110,7 @@ extension IOUringIO {
                     row = completion.token == latest ? row + 1 : 1
                     latest = completion.token
                     if row == Self.roundLimit { noteBusy(completion.token) }
+                case .readiness: takeReadiness(completion)
                 case .send: finish(completion)
                 case .pinningSend: finishPinning(completion)
                 case .wake:
@@ -139,14 +140,26 @@ extension IOUringIO {
             base.drainReports(of: slot)
         }
         guard !completion.hasMore else { return }
-        watches[slot].isArmed = false
+        watches[slot].request = nil
+        base.sockets.enlist(slot)
+    }
+
+    /// A socket of which only readiness was asked: calls read it. An error that none of them met would make it ready for
+    /// ever.
+    private mutating func takeReadiness(_ completion: Completion) {
+        guard watches.isCurrent(completion.token) else { return }
+        let slot = completion.token.number
+        watches[slot].request = nil
+        watches[slot].isBusy = true
+        if completion.result > 0, completion.result & Int32(POLLERR) != 0 { base.drainReports(of: slot) }
         base.sockets.enlist(slot)
     }
 
     /// A socket filled a round, so it has more: its receive ends, and calls read it.
     private mutating func noteBusy(_ token: Token) {
-        guard watches.isCurrent(token), watches[token.number].isArmed, !watches[token.number].isBusy else { return }
-        watches[token.number].isBusy = true
+        let slot = token.number
+        guard watches.isCurrent(token), watches[slot].request == .receive, !watches[slot].isBusy else { return }
+        watches[slot].isBusy = true
         enqueue { $0.queueCancel(token) }
     }
 

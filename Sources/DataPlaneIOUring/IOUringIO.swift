@@ -106,13 +106,13 @@ public struct IOUringIO: DatagramIO, ~Copyable {
         base.detach(slot)
     }
 
-    /// Ends the receive of a socket and waits for its end: while a request holds the socket, closing it frees no port.
+    /// Ends what is in flight for a socket and waits for its end: while a request holds the socket, closing it frees no port.
     private mutating func stopReceiving(_ index: Int) {
-        if watches[index].isArmed {
-            let token = watches.token(of: index)
+        if let request = watches[index].request {
+            let token = watches.token(of: index, request)
             enqueue { $0.queueCancel(token) }
         }
-        while watches[index].isArmed, failure == nil {
+        while watches[index].request != nil, failure == nil {
             waitForCompletions(nanoseconds: nil)
             takeCompletions()
         }

@@ -110,6 +110,11 @@ extension Ring {
         unsafe ciouring_queue_watch(ring, descriptor, token.rawValue)
     }
 
+    /// Completes once: when the file can be read, or has an error.
+    func queuePoll(file: Int, _ token: Token) -> Bool {
+        unsafe ciouring_queue_poll(ring, UInt32(file), token.rawValue)
+    }
+
     func queueCancel(_ target: Token) -> Bool {
         unsafe ciouring_queue_cancel(ring, target.rawValue, Token(.cancel).rawValue)
     }

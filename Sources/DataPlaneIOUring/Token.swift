@@ -13,6 +13,8 @@ struct Token: BitwiseCopyable, Equatable {
         case cancel = 4
         /// As `send`, by zero copy; the number is the message and the buffer that it pins.
         case pinningSend = 5
+        /// One question whether a slot's socket is ready.
+        case readiness = 6
     }
 
     /// Bits 60 to 63 the kind, 32 to 59 the generation, 0 to 31 the slot or the message.

@@ -2,12 +2,10 @@ import PlaneKit
 
 /// What the ring does for one slot.
 struct Watch: BitwiseCopyable {
-    /// Whether a receive is in flight, or queued.
-    var isArmed = false
+    /// What is in flight, or queued: a receive, a question whether the socket is ready, or nothing.
+    var request: Token.Kind?
     /// Whether it had more than its receive could take, and is read by calls until it has nothing left.
     var isBusy = false
-    /// Of those calls, the last ones in a row that brought nothing.
-    var emptyReadCount: UInt8 = 0
     /// The life of this slot, so that a completion of an earlier one is told apart.
     fileprivate(set) var generation: UInt32 = 0
 }
@@ -34,8 +32,8 @@ struct Watches: ~Copyable {
         watches[slot].generation = (generation &+ 1) & Token.generationMask
     }
 
-    /// The token of a slot's receive in this life of the slot.
-    func token(of slot: Int, _ kind: Token.Kind = .receive) -> Token {
+    /// The token of a slot's request in this life of the slot.
+    func token(of slot: Int, _ kind: Token.Kind) -> Token {
         Token(kind, number: slot, generation: watches[slot].generation)
     }
 

@@ -179,9 +179,47 @@ struct IOUringIOTests {
         #expect(flooded.io.ring.inFlightCount == 1)
     }
 
+    /// While there is much to read of others, the kernel has no buffers: it says when a socket is ready, and no more.
+    @Test func aSocketThatIsEmptyUnderLoadIsReadWhenItIsReady() throws {
+        let flooded = try Flooded(datagrams: 300)
+        try flooded.emptyUnderLoad()
+        let shortages = flooded.io.counters.receiveBufferShortages
+        for _ in 0..<2 { #expect(try flooded.receive() == 0) }
+        flooded.send(300)
+        var count = 0
+        for _ in 0..<3 where count == 0 { count = try flooded.receive() }
+        #expect(count == 1)
+        #expect(flooded.number(of: 0) == 300)
+        #expect(flooded.io.counters.receiveBufferShortages == shortages)
+        for _ in 0..<2 { #expect(try flooded.receive() == 0) }
+        #expect(flooded.io.watches[flooded.index].request == .receive)
+        #expect(flooded.io.ring.inFlightCount == 2)
+    }
+
+    @Test func anICMPErrorIsReportedWhileReadinessIsAwaited() throws {
+        let flooded = try Flooded(datagrams: 300)
+        try flooded.emptyUnderLoad()
+        try flooded.sendToClosedPort()
+        var report: ICMPReport?
+        for _ in 0..<5 where report == nil {
+            _ = try flooded.receive()
+            report = flooded.io.nextReport()
+        }
+        #expect(report?.slot == flooded.slot)
+    }
+
+    @Test func aSocketIsDetachedWhileItsReadinessIsAwaited() throws {
+        let flooded = try Flooded(datagrams: 300)
+        try flooded.emptyUnderLoad()
+        flooded.io.detach(flooded.slot)
+        #expect(flooded.io.ring.inFlightCount == 1)
+        flooded.send(300)
+        for _ in 0..<4 { #expect(try flooded.receive() == 0) }
+    }
+
     @Test func tokensKeepTheirParts() {
         var generator = SeededGenerator()
-        for kind in [Token.Kind.receive, .send, .wake, .cancel, .pinningSend] {
+        for kind in [Token.Kind.receive, .send, .wake, .cancel, .pinningSend, .readiness] {
             for _ in 0..<100 {
                 let number = Int(UInt32.random(in: 0 ... .max, using: &generator))
                 let generation = UInt32.random(in: 0...Token.generationMask, using: &generator)
@@ -236,8 +274,24 @@ private final class Flooded {
         sender.send([UInt8(number >> 8), UInt8(number & 0xFF)], to: TransportAddress(of: descriptor))
     }
 
+    /// Nothing takes it, so the socket gets an error.
+    func sendToClosedPort() throws {
+        let closed = try { try TestSocket().address }()
+        io.send(([1] as [UInt8]).span.bytes, from: slot, to: closed, dontFragment: false)
+        try io.flush()
+    }
+
     func receive() throws -> Int {
         try io.receive(until: io.now().monotonic.advanced(byMilliseconds: 20))
+    }
+
+    /// Reads everything as if others filled every turn.
+    func emptyUnderLoad() throws {
+        for _ in 0..<200 where io.watches[index].request != .readiness {
+            io.wasLastReadFull = true
+            _ = try receive()
+        }
+        #expect(io.watches[index].request == .readiness)
     }
 
     /// The number of a received datagram.

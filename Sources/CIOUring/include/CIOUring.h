@@ -104,6 +104,9 @@ bool ciouring_queue_message(
 /// Completes whenever the descriptor, which is not a registered file, becomes readable.
 bool ciouring_queue_watch(struct ciouring *ring, int descriptor, uint64_t token);
 
+/// Queues one question whether a file can be read or has an error: its only completion says so.
+bool ciouring_queue_poll(struct ciouring *ring, unsigned file, uint64_t token);
+
 /// Ends every request that was queued with `target`.
 bool ciouring_queue_cancel(struct ciouring *ring, uint64_t target, uint64_t token);
 
