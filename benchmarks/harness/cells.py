@@ -62,10 +62,6 @@ CROSS = [Cell.parse(name) for name in (
     "up/172/1/64", "down/172/1/64", "both/172/1/64", "pairs/172/1/64", "up/64/1/64", "up/1200/1/64", "up/172/1/1",
     "up/172/1/1000", "up/172/1/10000", "up/1200/16/64", "down/1200/16/64", "up/1200/16/64/whole",
     "up/172/1/64/2nics")]
-# Where the userspace planes differ most: few busy sockets or thousands, singles or bursts.
-PLANES = [Cell.parse(name) for name in (
-    "up/172/1/4000", "down/172/1/1", "down/172/1/4000", "down/172/8/4000", "both/172/1/4000", "both/1200/8/64",
-    "up/1200/8/64/whole", "down/1200/8/64/whole")]
 QUICK = [Cell.parse(name) for name in ("up/172/1/64", "up/1200/16/64")]
 
 

@@ -2,17 +2,16 @@
 
 from collections.abc import Callable
 
-from . import calls, chain, check, features, growth, means, search, servers, stages, topology
+from . import calls, chain, check, duel, features, growth, means, search, servers, stages, topology
 from .bench import SERVER_CPU, Bench
-from .cells import BASE, PLANES, Cell
+from .cells import BASE, Cell
 from .progress import Step
 
-PARTS = ("check", "chain", "start", "means", "cells", "planes", "features", "calls", "stages", "growth")
+PARTS = ("check", "chain", "start", "means", "cells", "duels", "features", "calls", "stages", "growth")
 # What `make bench` does not take the time for.
 ONLY_ON_DEMAND = ("growth",)
-# Who is measured in the cells that tell the userspace planes apart.
+# Userspace planes of relayd, which differ by a few per cent.
 PLANES_COMPARED = ("relayd", "relayd-io-uring")
-PLANE_SERVERS = ("coturn", *PLANES_COMPARED)
 MANY_SOCKETS = Cell.parse("down/172/1/4000")
 # Beside the base cell: what more threads do shows in few cells. Whoever names servers or cells gets all of them.
 FEW_CELLS = {"coturn-cores": [Cell.parse(name) for name in ("up/172/1/1000", "up/1200/16/64")]}
@@ -61,34 +60,26 @@ def measure_growth(server_of: Callable, direction: str, rate: float, sessions: i
         return growth.cost(net, server_of(), cell, rate, 2.0 if given.quick else 10.0).as_json()
 
 
-def _cell_rounds(given) -> Callable[[Cell, str], int]:
-    # Most is concluded from the base cell.
-    return lambda cell, name: given.base_rounds if cell == BASE else given.rounds
-
-
-def _plane_rounds(given) -> Callable[[Cell, str], int]:
-    # What is asked there is which of the two planes is better, by a few per cent.
-    return lambda cell, name: given.plane_rounds if name in PLANES_COMPARED else given.rounds
-
-
 def _cell_seconds(cell: Cell, server, given) -> float:
     """About: a search where the server has a limit of its own; with thousands of sessions queues take time to drain."""
     trials = 7 if server.links == ("frames",) else 16
     return trials * given.seconds + 2 + (6 if cell.sessions >= 1000 else 0)
 
 
-def _cells(rounds: Callable[[Cell, str], int], subjects: dict, cells: list[Cell], given) -> list[Step]:
+def _cells(subjects: dict, given) -> list[Step]:
     steps = []
     if not subjects:
         return steps
-    for turn in range(max(given.rounds, given.base_rounds, given.plane_rounds)):
-        for cell in cells:
+    for turn in range(max(given.rounds, given.base_rounds)):
+        for cell in given.cells:
+            # Most is concluded from the base cell.
+            rounds = given.base_rounds if cell == BASE else given.rounds
             # The order turns from round to round: nobody is always first after a pause.
             order = list(subjects.items())
             order = order[turn % len(order):] + order[:turn % len(order)]
             for name, server_of in order:
                 server = server_of()
-                if turn >= rounds(cell, name) or not cell.suits(server) or server.drops:
+                if turn >= rounds or not cell.suits(server) or server.drops:
                     continue
                 few = FEW_CELLS.get(name) if given.usual else None
                 if cell == BASE or (server.relays and (few is None or cell in few)):
@@ -96,6 +87,25 @@ def _cells(rounds: Callable[[Cell, str], int], subjects: dict, cells: list[Cell]
                                       lambda s=server_of, c=cell: measure_cell(s, c, given),
                                       _cell_seconds(cell, server, given)))
     return steps
+
+
+def _duels(relays: dict, given) -> list[Step]:
+    """The last server that is named against each of the others; io_uring against sockets and coturn where none is."""
+    # A quick run has no time for them. XDP relays share their CPU with the generator, which could not offer them too much.
+    subjects = {name: of for name, of in relays.items() if "whole" in of().links}
+    if given.usual:
+        subjects = {name: of for name, of in subjects.items() if name in ("coturn", *PLANES_COMPARED)}
+    if given.quick or len(subjects) < 2:
+        return []
+    *others, last = subjects
+    # What coturn makes of a single flow is nobody's goal.
+    spared = {("coturn", 1)} if given.usual else set()
+    return [Step(("duel", cell.name, last, other, str(turn)),
+                 lambda o=subjects[other], c=cell, w=duel.windows(other, last): duel.duel(
+                     subjects[last], o, c, w, given.segmentation),
+                 duel.seconds(cell, duel.windows(other, last)))
+            for turn in range(given.rounds) for cell in given.duel_cells for other in others
+            if (other, cell.sessions) not in spared and cell.suits(subjects[last]()) and cell.suits(subjects[other]()) and cell.nics == 1]
 
 
 def _stages(subjects: dict, given) -> list[Step]:
@@ -146,12 +156,8 @@ def steps(subjects: dict, given) -> list[Step]:
         "start": [Step(("start",), lambda: measure_starts(relays, given), len(relays) * (0.5 if given.quick else 2))],
         "means": [Step(("means", name), lambda s=of: measure_means(s, given), 2 + given.sessions / 5000)
                   for name, of in relays.items()],
-        "cells": _cells(_cell_rounds(given), subjects, given.cells, given),
-        # A quick run has no time for them.
-        "planes": [] if given.quick else _cells(
-            _plane_rounds(given),
-            {name: of for name, of in relays.items() if name in PLANE_SERVERS},
-            [cell for cell in PLANES if cell not in given.cells], given),
+        "cells": _cells(subjects, given),
+        "duels": _duels(relays, given),
         "features": _features(subjects, given),
         "calls": [Step(("calls", shape.name, name), lambda s=of, shape=shape: measure_calls(s, shape, given), 20)
                   for shape in given.shapes for name, of in ends.items()],

@@ -11,7 +11,7 @@ from pathlib import Path
 
 # Of the header: by what else a figure is made. Rounds are figures of their own.
 SETTINGS = ("measuring", "seconds", "precision", "sessions", "segmentation", "quick")
-ROUNDS = ("rounds", "base_rounds", "plane_rounds", "given_rounds")
+ROUNDS = ("rounds", "base_rounds", "given_rounds")
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,12 @@ class Defaults:
     precision: float        # of the search
     sessions: int           # for memory and setups
     base_rounds: int        # of the base cell
-    plane_rounds: int       # of the cells in which io_uring and sockets are compared, for those two
-    rounds: int = 1         # of all other cells
+    rounds: int = 1         # of all other cells, and of duels
 
     @staticmethod
     def of(quick: bool) -> "Defaults":
         return QUICK if quick else FULL
 
 
-FULL = Defaults(seconds=0.7, precision=0.03, sessions=10_000, base_rounds=3, plane_rounds=3)
-QUICK = Defaults(seconds=0.3, precision=0.1, sessions=2000, base_rounds=1, plane_rounds=1)
+FULL = Defaults(seconds=0.7, precision=0.03, sessions=10_000, base_rounds=3)
+QUICK = Defaults(seconds=0.3, precision=0.1, sessions=2000, base_rounds=1)

@@ -48,9 +48,16 @@ class Topology:
     segmentation: str = "whole"
     threaded: bool = True
     receive_cpu: int = LOAD_CPU
-    load: str = field(default_factory=lambda: f"relay-bench-load-{os.getpid()}")
-    relay: str = field(default_factory=lambda: f"relay-bench-relay-{os.getpid()}")
+    suffix: str = ""            # tells topologies of one process apart
     receivers: list[int] = field(default_factory=list)  # the threads of the relay's receive path
+
+    @property
+    def load(self) -> str:
+        return f"relay-bench-load-{os.getpid()}{self.suffix}"
+
+    @property
+    def relay(self) -> str:
+        return f"relay-bench-relay-{os.getpid()}{self.suffix}"
 
     def __enter__(self) -> "Topology":
         try:

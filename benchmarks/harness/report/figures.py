@@ -77,11 +77,11 @@ def spread(pairs: list[float]) -> str:
     """The median, and the extremes where there are more than one."""
     if not pairs:
         return "–"
-    extremes = f" ({_short(min(pairs))} to {_short(max(pairs))})" if len(pairs) > 1 else ""
-    return f"{_short(median(pairs))}{extremes}"
+    extremes = f" ({short(min(pairs))} to {short(max(pairs))})" if len(pairs) > 1 else ""
+    return f"{short(median(pairs))}{extremes}"
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
     return f"{value:.3f}" if value < 0.3 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ..cells import BASE
 from ..progress import Records
-from . import extra, planes, plots, scale, sections
+from . import duels, extra, plots, scale, sections
 from .figures import Figures
 
 
@@ -27,7 +27,7 @@ def write(path: Path, records: Records) -> None:
              drawn.get("calls", "") if calls else "", sections.means(f), scale.stages(f), scale.prediction(f),
              sections.growth(f), sections.check(f), extra.costs(), extra.micro(), sections.errors(f), method(f)]
     # After what XDP is held to.
-    parts.insert(2, planes.held(f))
+    parts.insert(2, duels.held(f))
     path.write_text("\n".join(part for part in parts if part))
 
 
@@ -47,8 +47,7 @@ def head(f: Figures) -> str:
 def _rounds(h: dict) -> str:
     text = f"{h['rounds']} interleaved round{'s' if h['rounds'] > 1 else ''}"
     if h["base_rounds"] > h["rounds"]:
-        text += (f" ({h['base_rounds']} of {BASE.name}, and {h.get('plane_rounds', 1)} of relayd's userspace planes in the cells of "
-                 "the part planes)")
+        text += f" ({h['base_rounds']} of {BASE.name})"
     return text
 
 

@@ -1,0 +1,142 @@
+"""Servers against each other, window by window; and with it what the io_uring plane is held to."""
+
+from math import comb
+
+from ..bench import median
+from ..cells import Cell
+from ..duel import HALF_WINDOWS
+from ..search import OVERLOAD
+from .figures import Figures, short, table
+
+RING, SOCKETS, COTURN = "relayd-io-uring", "relayd", "coturn"
+# Of a cell's medians: at least, or at most.
+RATE_TO_SOCKETS = 0.97
+CPU_TO_SOCKETS = 0.92
+# From so many active relay sockets on.
+CPU_SESSIONS = 1000
+P99_TO_SOCKETS = 1.0
+# Of coturn's datagrams a second and a core: single datagrams of many flows, and bursts.
+SINGLES_TO_COTURN, BURSTS_TO_COTURN = 1.35, 2.0
+MANY_FLOWS = 64
+# Of an interval: how sure it is to hold the median of ever more windows.
+CONFIDENCE = 0.95
+
+FIELDS = {"rate": "rate, overloaded", "over_cpu_ns": "CPU, overloaded", "cpu_ns": "CPU, half load",
+          "p50_us": "p50, half load", "p99_us": "p99, half load"}
+# Of the searches for the largest rate, where both servers were in one.
+SEARCHED = {"rate": "largest rate", "cpu_ns": "CPU there"}
+
+
+def held(f: Figures) -> str:
+    """The section of each pair that met, with its goals where there are any; what falls short of one is in bold."""
+    pairs = list(dict.fromkeys((key[2], key[3]) for key in f.of if key[0] == "duel" and "error" not in f.of[key]))
+    return "\n".join(_section(f, subject, other) for subject, other in pairs)
+
+
+def _section(f: Figures, subject: str, other: str) -> str:
+    cells = list(dict.fromkeys(key[1] for key, one in f.of.items()
+                               if key[0] == "duel" and key[2:4] == (subject, other) and "error" not in one))
+    searched = [cell for cell in f.cells if f.rounds(cell, subject) and f.rounds(cell, other)]
+    rows = [_row(f, cell, subject, other) for cell in dict.fromkeys([*cells, *searched])]
+    turns = max(len(f.good("duel", cell, subject, other)) for cell in cells)
+    head = ["cell", *(_head(text, field, subject, other) for field, text in FIELDS.items()), "delivered, kpps, of each",
+            "half load, kpps", *SEARCHED.values()]
+    fallen = sum("**" in value for row in rows for value in row)
+    verdict = "" if (subject, other) not in GOALS else _verdict(fallen)
+    return (f"## {subject} beside {other}\n\nBoth up at once, in turn, window by window: {_windows(f, cells, subject, other)} each of "
+            f"overload ({OVERLOAD} times what a flood leaves of each), and {HALF_WINDOWS} times as many short ones at half of what the "
+            "weaker one delivered. "
+            f"CPU a datagram is with the receive path. Ratios of neighbouring windows: their median, and the interval that holds it "
+            f"with {CONFIDENCE:.0%} confidence. Last, of single searches for the largest rate with less than 0.1 % loss: their median "
+            f"and extremes.\n\n{verdict}" + table(head, rows) + "\n"
+            + f.repeat("duels", [other, subject], cells, "; for one row, name only its cell.", rounds=turns if turns > 1 else 0))
+
+
+def _windows(f: Figures, cells: list[str], subject: str, other: str) -> str:
+    counts = {sum(len(one["subject"]["rate"]) for one in f.good("duel", cell, subject, other).values()) for cell in cells}
+    return " or ".join(str(count) for count in sorted(counts))
+
+
+def _verdict(fallen: int) -> str:
+    said = (f"{fallen} figures fall short of their goal" if fallen > 1 else "One figure falls short of its goal" if fallen
+            else "No figure falls short of its goal")
+    why = (", in bold: the section on the io_uring plane in [ARCHITECTURE.md](../ARCHITECTURE.md#the-io_uring-plane) says why"
+           if fallen else "")
+    return (f"{said}{why}. A figure is short if its whole interval is beyond the goal, and open if only its median is.\n\n")
+
+
+def _row(f: Figures, name: str, subject: str, other: str) -> list[str]:
+    rounds = f.good("duel", name, subject, other).values()
+    ratios = {field: sorted(mine / theirs for one in rounds
+                            for mine, theirs in zip(one["subject"][field], one["other"][field]) if theirs)
+              for field in FIELDS}
+    def goal(field: str):
+        of = GOALS.get((subject, other), {}).get(field)
+        return of(Cell.parse(name)) if of else None
+    delivered = [f"{median(rate for one in rounds for rate in one[side]['rate']) / 1e3:.0f}"
+                 for side in ("subject", "other") if rounds]
+    return [name, *(_marked(ratios[field], goal(field)) for field in FIELDS), ", ".join(delivered) or "–",
+            f"{median(one['load'] for one in rounds) / 1e3:.0f}" if rounds else "–",
+            # What a server costs at its largest rate has the goal of what it costs overloaded.
+            *(_marked(sorted(f.pairs(f.rounds(name, subject), f.rounds(name, other), field)),
+                      goal(field.replace("cpu", "over_cpu"))) for field in SEARCHED)]
+
+
+def _head(text: str, goal_of: str, subject: str, other: str) -> str:
+    goal = GOAL_TEXTS.get((subject, other), {}).get(goal_of)
+    return f"{text} ({goal})" if goal else text
+
+
+def _marked(ratios: list[float], goal: tuple[float | None, float | None] | None) -> str:
+    """goal: at least, at most."""
+    if not ratios:
+        return "–"
+    middle, low, high = (round(value, 2) for value in (median(ratios), *interval(ratios)))
+    text = f"{short(median(ratios))} ({short(interval(ratios)[0])} to {short(interval(ratios)[1])})"
+    least, most = goal or (None, None)
+    misses = (least is not None and middle < least) or (most is not None and middle > most)
+    certainly = (least is not None and high < least) or (most is not None and low > most)
+    return f"**{text}, short**" if certainly else f"{text}, open" if misses else text
+
+
+def interval(ordered: list[float]) -> tuple[float, float]:
+    """Between which two of some ordered values their distribution's median lies, by the binomial distribution; the
+    outermost where they are too few for that confidence."""
+    count, beyond, rank = len(ordered), 0.0, 0
+    while rank < (count - 1) // 2:
+        beyond += comb(count, rank) / 2 ** count
+        if 2 * beyond > 1 - CONFIDENCE:
+            break
+        rank += 1
+    rank = max(0, rank - 1)
+    return ordered[rank], ordered[count - 1 - rank]
+
+
+def _cpu_to_sockets(cell: Cell):
+    return (None, CPU_TO_SOCKETS) if cell.sessions >= CPU_SESSIONS else None
+
+
+def _to_coturn(cell: Cell) -> float | None:
+    return BURSTS_TO_COTURN if cell.burst > 1 else SINGLES_TO_COTURN if cell.sessions >= MANY_FLOWS else None
+
+
+def _rate_to_coturn(cell: Cell):
+    return (_to_coturn(cell), None)
+
+
+def _cpu_to_coturn(cell: Cell):
+    return (None, round(1 / _to_coturn(cell), 2)) if _to_coturn(cell) else None
+
+
+# By pair and field: the least and the most for a cell.
+GOALS = {
+    (RING, SOCKETS): {"rate": lambda cell: (RATE_TO_SOCKETS, None), "over_cpu_ns": _cpu_to_sockets, "cpu_ns": _cpu_to_sockets,
+                      "p99_us": lambda cell: (None, P99_TO_SOCKETS)},
+    (RING, COTURN): {"rate": _rate_to_coturn, "over_cpu_ns": _cpu_to_coturn},
+}
+GOAL_TEXTS = {
+    (RING, SOCKETS): {"rate": f">= {RATE_TO_SOCKETS}", "over_cpu_ns": f"<= {CPU_TO_SOCKETS} from {CPU_SESSIONS:,} sessions on",
+                      "cpu_ns": f"<= {CPU_TO_SOCKETS} from {CPU_SESSIONS:,} sessions on", "p99_us": f"<= {P99_TO_SOCKETS:.2f}"},
+    (RING, COTURN): {"rate": f">= {SINGLES_TO_COTURN} singles of {MANY_FLOWS} sessions and more, {BURSTS_TO_COTURN:g} bursts",
+                     "over_cpu_ns": f"<= {1 / SINGLES_TO_COTURN:.2f}, {1 / BURSTS_TO_COTURN:.2f}"},
+}
