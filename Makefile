@@ -60,7 +60,8 @@ unit-tests: toolchain ## run the Swift tests
 # Without RefusalTests: Foundation's Process, by which they make namespaces, leaks 32 bytes a run.
 address-tests: toolchain ## run what makes and closes sockets under the address sanitizer
 	$(SWIFT) build --build-tests --sanitize=address --scratch-path .build/address
-	$(SWIFT) test --skip-build --disable-xctest --sanitize=address --scratch-path .build/address \
+	LSAN_OPTIONS=print_suppressions=0:suppressions=$(abspath Tests/foundation.supp) \
+	  $(SWIFT) test --skip-build --disable-xctest --sanitize=address --scratch-path .build/address \
 	  --filter "PlaneConformanceTests|DataPlane" --skip RefusalTests
 
 integration-tests: release $(VENV)/.complete ## run real clients against the release build

@@ -154,7 +154,8 @@ final class StageClient {
 final class StageSession {
     static let channel: UInt16 = 0x4000
 
-    let stage: RelayStage
+    /// It keeps its sessions, so they must not keep it.
+    unowned let stage: RelayStage
     let families: RelayStage.Families
     let client: StageClient
     let peer: TestSocket
