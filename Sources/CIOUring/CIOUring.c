@@ -46,7 +46,11 @@ struct ciouring {
     /// Of those, while the ring is being closed, the ones that are not waited for: zero-copy sends that are done but
     /// for their notification.
     unsigned left;
+    /// The kernel has the table of files.
     bool has_files;
+    /// The table, where the kernel has none; `file_count` places.
+    int *descriptors;
+    unsigned file_count;
     /// A thread of the kernel takes what is queued.
     bool is_polled;
     /// Says how much room names and control messages get; read at submission.
@@ -108,6 +112,7 @@ void ciouring_close(struct ciouring *ring, unsigned left) {
         (void)munmap(group->ring, group->byte_count);
     }
     io_uring_queue_exit(&ring->ring);
+    free(ring->descriptors);
     free(ring);
 }
 
@@ -119,17 +124,33 @@ int ciouring_poll_devices(struct ciouring *ring, uint32_t microseconds) {
     return result < 0 ? result : 0;
 }
 
-int ciouring_register_files(struct ciouring *ring, unsigned most) {
+int ciouring_make_files(struct ciouring *ring, unsigned most, bool is_registered) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0) { return -errno; }
     unsigned count = limit.rlim_cur < most ? (unsigned)limit.rlim_cur : most;
+    if (!is_registered) { return (int)count; }
     int result = io_uring_register_files_sparse(&ring->ring, count);
     if (result < 0) { return result; }
     ring->has_files = true;
     return (int)count;
 }
 
+/// Keeps a descriptor in the table of our own.
+static int note_descriptor(struct ciouring *ring, unsigned index, int descriptor) {
+    if (index >= ring->file_count) {
+        unsigned count = index + 1 > 2 * ring->file_count ? index + 1 : 2 * ring->file_count;
+        int *grown = realloc(ring->descriptors, count * sizeof *grown);
+        if (grown == NULL) { return -ENOMEM; }
+        for (unsigned added = ring->file_count; added < count; added++) { grown[added] = -1; }
+        ring->descriptors = grown;
+        ring->file_count = count;
+    }
+    ring->descriptors[index] = descriptor;
+    return 0;
+}
+
 int ciouring_set_file(struct ciouring *ring, unsigned index, int descriptor) {
+    if (!ring->has_files) { return note_descriptor(ring, index, descriptor); }
     int result = io_uring_register_files_update(&ring->ring, index, &descriptor, 1);
     return result < 0 ? result : 0;
 }
@@ -171,6 +192,16 @@ static struct io_uring_sqe *next_entry(struct ciouring *ring) {
     return sqe;
 }
 
+/// Makes a request one on a file of the table.
+static void aim(const struct ciouring *ring, struct io_uring_sqe *sqe, unsigned file) {
+    if (ring->has_files) {
+        sqe->fd = (int)file;
+        sqe->flags |= IOSQE_FIXED_FILE;
+    } else {
+        sqe->fd = file < ring->file_count ? ring->descriptors[file] : -1;
+    }
+}
+
 bool ciouring_queue_receive(
     struct ciouring *ring, unsigned file, unsigned group, uint32_t name_byte_count, uint32_t control_byte_count,
     uint64_t token) {
@@ -180,9 +211,10 @@ bool ciouring_queue_receive(
     if (ring->receive_header.msg_namelen == 0) {
         ring->receive_header = (struct msghdr){.msg_namelen = name_byte_count, .msg_controllen = control_byte_count};
     }
-    io_uring_prep_recvmsg_multishot(sqe, (int)file, &ring->receive_header, 0);
-    sqe->flags = IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
+    io_uring_prep_recvmsg_multishot(sqe, -1, &ring->receive_header, 0);
+    sqe->flags = IOSQE_BUFFER_SELECT;
     sqe->buf_group = (uint16_t)group;
+    aim(ring, sqe, file);
     io_uring_sqe_set_data64(sqe, token);
     return true;
 }
@@ -192,11 +224,11 @@ bool ciouring_queue_message(
     struct io_uring_sqe *sqe = next_entry(ring);
     if (sqe == NULL) { return false; }
     if (is_zero_copy) {
-        io_uring_prep_sendmsg_zc(sqe, (int)file, message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        io_uring_prep_sendmsg_zc(sqe, -1, message, MSG_DONTWAIT | MSG_NOSIGNAL);
     } else {
-        io_uring_prep_sendmsg(sqe, (int)file, message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        io_uring_prep_sendmsg(sqe, -1, message, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
-    sqe->flags = IOSQE_FIXED_FILE;
+    aim(ring, sqe, file);
     io_uring_sqe_set_data64(sqe, token);
     return true;
 }
@@ -212,8 +244,8 @@ bool ciouring_queue_watch(struct ciouring *ring, int descriptor, uint64_t token)
 bool ciouring_queue_poll(struct ciouring *ring, unsigned file, uint64_t token) {
     struct io_uring_sqe *sqe = next_entry(ring);
     if (sqe == NULL) { return false; }
-    io_uring_prep_poll_add(sqe, (int)file, POLLIN);
-    sqe->flags = IOSQE_FIXED_FILE;
+    io_uring_prep_poll_add(sqe, -1, POLLIN);
+    aim(ring, sqe, file);
     io_uring_sqe_set_data64(sqe, token);
     return true;
 }

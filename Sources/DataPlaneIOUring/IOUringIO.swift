@@ -4,8 +4,8 @@ import PlaneKit
 public import RelayCore
 public import RelayWorker
 
-/// Datagrams in and out by one io_uring: a multishot receive on every socket that is not busy, calls on those that are;
-/// sends of many sockets by one call.
+/// Datagrams in and out by one io_uring: a multishot receive on every socket that is not busy, calls on those that are,
+/// a poll on those that were just emptied while others are busy; sends of many sockets by one call.
 ///
 /// It belongs to the thread that makes it: the kernel lets no other one submit.
 public struct IOUringIO: DatagramIO, ~Copyable {
@@ -51,7 +51,7 @@ public struct IOUringIO: DatagramIO, ~Copyable {
         do throws(RingError) {
             var ring = try Ring(mode: features.mode)
             if features.ring.contains(.napi) { try ring.pollDevices() }
-            try ring.registerFiles()
+            try ring.makeFiles(isRegistered: features.registersFiles)
             try ring.registerBuffers()
             self.init(features, ring, memory, bankCount: bankCount)
         } catch {
@@ -100,14 +100,14 @@ public struct IOUringIO: DatagramIO, ~Copyable {
         submit()
         let index = Int(slot.index)
         guard base.sockets.contains(index) else { return }
-        if Int(base.sockets[index].owner) == index { stopReceiving(index) }
+        if Int(base.sockets[index].owner) == index { endRequest(index) }
         inbox.forget(slot, in: &base.presentation)
         batch.forget(slot, in: &base.presentation)
         base.detach(slot)
     }
 
     /// Ends what is in flight for a socket and waits for its end: while a request holds the socket, closing it frees no port.
-    private mutating func stopReceiving(_ index: Int) {
+    private mutating func endRequest(_ index: Int) {
         if let request = watches[index].request {
             let token = watches.token(of: index, request)
             enqueue { $0.queueCancel(token) }

@@ -22,7 +22,9 @@ extension IOUringPlane {
         let allowed = try wanted.allowedHere()
         let found: Features
         do throws(RingError) {
-            found = Features(isDeferred: try probeWork(sockets), offloads: allowed, ring: features)
+            let isDeferred = try probeWork(sockets)
+            let letsGo = registersFiles ? try probeFiles(sockets, isDeferred: isDeferred) : false
+            found = Features(isDeferred: isDeferred, registersFiles: letsGo, offloads: allowed, ring: features)
         } catch {
             throw PlaneError(error)
         }
@@ -33,7 +35,10 @@ extension IOUringPlane {
     private func probeFeatures(_ found: Features, _ sockets: borrowing ProbeSockets) throws(PlaneError) {
         for feature in features.each {
             do throws(RingError) {
-                try sockets.relayOne(Features(isDeferred: found.isDeferred, offloads: found.offloads, ring: feature))
+                try sockets.relayOne(
+                    Features(
+                        isDeferred: found.isDeferred, registersFiles: found.registersFiles, offloads: found.offloads,
+                        ring: feature))
             } catch {
                 throw PlaneError(error, of: feature)
             }
@@ -46,7 +51,8 @@ extension IOUringPlane {
     private func probeWork(_ sockets: borrowing ProbeSockets) throws(RingError) -> Bool {
         for isDeferred in defersWork ? [true, false] : [false] {
             do throws(RingError) {
-                try sockets.relayOne(Features(isDeferred: isDeferred, offloads: .none, ring: []))
+                try sockets.relayOne(
+                    Features(isDeferred: isDeferred, registersFiles: registersFiles, offloads: .none, ring: []))
                 return isDeferred
             } catch {
                 // A kernel that does not know the flag; the older way is tried.
@@ -56,6 +62,13 @@ extension IOUringPlane {
         }
         throw RingError(step: .setup, errno: EINVAL)
     }
+
+    /// Whether the ring lets go of a registered socket at once when it is taken out, or a closed relay socket would keep
+    /// its port.
+    private func probeFiles(_ sockets: borrowing ProbeSockets, isDeferred: Bool) throws(RingError) -> Bool {
+        let features = Features(isDeferred: isDeferred, registersFiles: true, offloads: .none, ring: [])
+        return try sockets.freesPort(features)
+    }
 }
 
 /// Two sockets on loopback.
@@ -63,6 +76,7 @@ private struct ProbeSockets: ~Copyable {
     private let sender: Int32
     private let receiver: Int32
     private let version: UInt8
+    private let loopback: IPAddress
 
     init() throws(PlaneError) {
         var version: UInt8 = 4
@@ -72,8 +86,8 @@ private struct ProbeSockets: ~Copyable {
             sender = clinux_open_udp(6)
         }
         let receiver = sender < 0 ? sender : clinux_open_udp(version)
-        let loopback = version == 4 ? IPAddress(v4: 0x7F00_0001) : IPAddress(v6High: 0, low: 1)
         self.version = version
+        loopback = version == 4 ? IPAddress(v4: 0x7F00_0001) : IPAddress(v6High: 0, low: 1)
         self.sender = sender
         self.receiver = receiver
         guard receiver >= 0 else { throw Self.refused("opening a UDP socket", receiver) }
@@ -104,7 +118,7 @@ private struct ProbeSockets: ~Copyable {
         let message = ProbeMessage(to: receiver, payloadIn: memory)
         var ring = try Ring(mode: features.mode)
         if features.ring.contains(.napi) { try ring.pollDevices() }
-        try ring.registerFiles()
+        try ring.makeFiles(isRegistered: features.registersFiles)
         try ring.registerBuffers()
         ring.giveBuffer(Inbox.bufferCount - 1, of: memory)
         ring.publishBuffers()
@@ -121,6 +135,28 @@ private struct ProbeSockets: ~Copyable {
         }
         try ring.submit()
         try awaitBoth(&ring, send)
+    }
+
+    /// Whether the port of a socket is free as soon as it has been taken out and closed, while a request on another socket
+    /// that is older goes on.
+    func freesPort(_ features: IOUringPlane.Features) throws(RingError) -> Bool {
+        var ring = try Ring(mode: features.mode)
+        try ring.makeFiles(isRegistered: true)
+        guard ring.setFile(0, to: receiver) == 0, ring.queuePoll(file: 0, Token(.readiness)) else { return false }
+        try ring.submit()
+        let socket = clinux_open_udp(version)
+        guard socket >= 0 else { return false }
+        guard clinux_bind(socket, clinux_address(loopback, port: 0)) >= 0, ring.setFile(1, to: socket) == 0 else {
+            _ = clinux_close(socket)
+            return false
+        }
+        let address = clinux_local_address(socket)
+        ring.clearFile(1)
+        _ = clinux_close(socket)
+        let successor = clinux_open_udp(version)
+        guard successor >= 0 else { return false }
+        defer { _ = clinux_close(successor) }
+        return clinux_bind(successor, address) >= 0
     }
 
     /// Waits until the datagram has come in and nothing of its send is left.

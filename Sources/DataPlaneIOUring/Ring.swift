@@ -52,8 +52,9 @@ import RelayWorker
     }
 
     /// Makes room for as many files as this process may have open.
-    mutating func registerFiles() throws(RingError) {
-        let count = unsafe ciouring_register_files(ring, UInt32(Self.mostFiles))
+    /// - Parameter isRegistered: whether the kernel keeps them, as well as what refers to them.
+    mutating func makeFiles(isRegistered: Bool) throws(RingError) {
+        let count = unsafe ciouring_make_files(ring, UInt32(Self.mostFiles), isRegistered)
         guard count > 0 else { throw RingError(step: .files, errno: -count) }
         fileCount = Int(count)
     }

@@ -11,11 +11,23 @@ import Testing
     func theProbeSaysWhatItWillDo() throws {
         let probed = try IOUringPlane().probe()
         #expect(probed.description.hasPrefix("multishot recvmsg, batched sendmsg, "))
-        let off = try IOUringPlane(offloads: .none, defersWork: false).probe()
+        let off = try IOUringPlane(offloads: .none, defersWork: false, registersFiles: false).probe()
         #expect(
             off.description
                 == "multishot recvmsg, batched sendmsg, cooperative work, GRO off, GSO off, raw sending off")
         #expect(IOUringPlane().name == "io-uring")
+    }
+
+    @Test(
+        "Sockets are registered where the kernel lets go of them at once, since Linux 6.13",
+        .enabled(if: PlaneUnderTest.usable.contains(.ioUring), "needs io_uring; relayd doctor says why not"))
+    func registeredFiles() throws {
+        var system = utsname()
+        uname(&system)
+        let release = withUnsafeBytes(of: system.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        let numbers = release.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
+        let letsGo = numbers[0] > 6 || (numbers[0] == 6 && numbers[1] >= 13)
+        #expect(try IOUringPlane().probe().registersFiles == letsGo, "\(release)")
     }
 
     @Test(
@@ -35,9 +47,11 @@ import Testing
         do throws(PlaneError) {
             let probed = try IOUringPlane(offloads: .none, features: asked).probe()
             let work = asked.contains(.sqpoll) ? "polled" : probed.isDeferred ? "deferred" : "cooperative"
+            let files = probed.registersFiles ? "registered files, " : ""
             #expect(
                 probed.description
-                    == "multishot recvmsg, batched sendmsg, \(work) work, GRO off, GSO off, raw sending off, \(asked)")
+                    == "multishot recvmsg, batched sendmsg, \(work) work, \(files)GRO off, GSO off, raw sending off, \(asked)"
+            )
         } catch {
             // An older kernel, or one built without.
             #expect(error.mend.contains("io-uring-features"), "\(error)")

@@ -1,6 +1,6 @@
-import DataPlaneIOUring
+package import DataPlaneIOUring
 import DataPlaneSocket
-import PlaneKit
+package import PlaneKit
 package import RelayCore
 package import RelayWorker
 package import STUN
@@ -11,6 +11,8 @@ package enum PlaneUnderTest: CaseIterable, CustomStringConvertible, Sendable {
     case ioUring
     /// io_uring as on Linux 6.0, where completions cannot wait until they are asked for.
     case cooperativeIOUring
+    /// io_uring as before Linux 6.13, where a ring that has sockets registered does not let go of them.
+    case unregisteredIOUring
     /// io_uring with a thread of the kernel that takes the requests.
     case pollingIOUring
     /// io_uring that looks at the network devices before it sleeps.
@@ -23,6 +25,7 @@ package enum PlaneUnderTest: CaseIterable, CustomStringConvertible, Sendable {
         case .socket: "socket"
         case .ioUring: "io-uring"
         case .cooperativeIOUring: "io-uring, cooperative"
+        case .unregisteredIOUring: "io-uring, no registered files"
         case .pollingIOUring: "io-uring, sqpoll"
         case .napiIOUring: "io-uring, napi"
         case .zeroCopyIOUring: "io-uring, zero-copy"
@@ -35,15 +38,18 @@ package enum PlaneUnderTest: CaseIterable, CustomStringConvertible, Sendable {
         return self == .socket ? SocketPlane(offloads: offloads) : ring(offloads)
     }
 
-    private func ring(_ offloads: Offloads) -> IOUringPlane {
+    /// One of the cases of io_uring.
+    package func ring(_ offloads: Offloads) -> IOUringPlane {
         let features: RingFeatures =
             switch self {
             case .pollingIOUring: .sqpoll
             case .napiIOUring: .napi
             case .zeroCopyIOUring: .zeroCopy
-            case .socket, .ioUring, .cooperativeIOUring: []
+            case .socket, .ioUring, .cooperativeIOUring, .unregisteredIOUring: []
             }
-        return IOUringPlane(offloads: offloads, defersWork: self != .cooperativeIOUring, features: features)
+        return IOUringPlane(
+            offloads: offloads, defersWork: self != .cooperativeIOUring, registersFiles: self != .unregisteredIOUring,
+            features: features)
     }
 
     /// An IO of the plane, on the calling thread, which alone may use it.

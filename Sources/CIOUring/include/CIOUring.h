@@ -1,4 +1,4 @@
-/// io_uring as a relay needs it: one ring, two groups of provided buffers, a table of registered files.
+/// io_uring as a relay needs it: one ring, two groups of provided buffers, a table of files.
 ///
 /// The library's own header stays behind this one: it defines `_GNU_SOURCE`, which importers of Foundation and
 /// Dispatch must not see, and most of what it offers are macros and inline helpers. Everything here belongs to the one
@@ -73,8 +73,9 @@ unsigned ciouring_in_flight(const struct ciouring *ring);
 /// Has waits look at the network devices of the watched sockets themselves, for at most so long, before they sleep.
 int ciouring_poll_devices(struct ciouring *ring, uint32_t microseconds);
 
-/// Makes a table of as many files as this process may have open, at most `most`, all of them absent: how many.
-int ciouring_register_files(struct ciouring *ring, unsigned most);
+/// Makes a table of as many files as this process may have open, at most `most`, all of them absent: how many. The
+/// kernel keeps a table that is registered, and need not look descriptors up; otherwise it is only kept here.
+int ciouring_make_files(struct ciouring *ring, unsigned most, bool is_registered);
 
 /// Puts a descriptor into the table, or takes it out with -1.
 int ciouring_set_file(struct ciouring *ring, unsigned index, int descriptor);
@@ -89,19 +90,19 @@ void ciouring_publish_buffers(struct ciouring *ring, unsigned group);
 
 // Queueing. False when the submission queue is full: submit, then try again.
 
-/// A multishot `recvmsg` on a registered file, with names and control messages of at most so many bytes. It lives until
+/// A multishot `recvmsg` on a file of the table, with names and control messages of at most so many bytes. It lives until
 /// it is cancelled or fails.
 bool ciouring_queue_receive(
     struct ciouring *ring, unsigned file, unsigned group, uint32_t name_byte_count, uint32_t control_byte_count,
     uint64_t token);
 
-/// One `sendmsg` on a registered file, which does not wait for room. `message` is a `struct msghdr`, untyped here so that
+/// One `sendmsg` on a file of the table, which does not wait for room. `message` is a `struct msghdr`, untyped here so that
 /// no header of the system belongs to this module; it and what it points to must stay until the request has completed.
 /// With zero copy the payload must stay until the last completion, the one without `CIOURING_HAS_MORE`.
 bool ciouring_queue_message(
     struct ciouring *ring, unsigned file, const void *message, bool is_zero_copy, uint64_t token);
 
-/// Completes whenever the descriptor, which is not a registered file, becomes readable.
+/// Completes whenever the descriptor, which is not in the table, becomes readable.
 bool ciouring_queue_watch(struct ciouring *ring, int descriptor, uint64_t token);
 
 /// Queues one question whether a file can be read or has an error: its only completion says so.
