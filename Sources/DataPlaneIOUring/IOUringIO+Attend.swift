@@ -50,25 +50,25 @@ extension IOUringIO {
     /// - Returns: how many buffers it filled.
     private mutating func attend(to slot: Int, at first: Int, limit: Int) -> Int {
         guard watches[slot].isBusy else {
-            arm(slot)
+            watch(slot)
             return 0
         }
         let count = read(slot, at: first, limit: limit)
-        watches[slot].isBusy = count == limit || (count > 0 && staysBusyWhenEmptied(slot))
-        if watches[slot].isBusy {
-            base.sockets.enlist(slot)
-        } else if wasLastReadFull {
-            awaitReadiness(slot)
-        } else {
-            arm(slot)
-        }
+        watches[slot].isBusy = count == limit || staysBusyWhenEmptied(slot, byReading: count)
+        if watches[slot].isBusy { base.sockets.enlist(slot) } else { watch(slot) }
         return count
     }
 
-    /// Whether a socket is worth another read although it gave all that it had: a listener, since it carries the traffic
-    /// of all clients; any socket while there is so much to read that its next turn is far off.
-    private func staysBusyWhenEmptied(_ slot: Int) -> Bool {
-        wasLastReadFull || base.sockets[slot].isListener
+    /// Whether a socket is worth another read although it gave all that it had. A listener is as long as it gives
+    /// anything, since it carries the traffic of all clients, and in any case while there is much to read: what the ring
+    /// says of it would stand behind what it says of relay sockets. A relay socket that gave something is while its next
+    /// turn is far off.
+    private func staysBusyWhenEmptied(_ slot: Int, byReading count: Int) -> Bool {
+        base.sockets[slot].isListener ? count > 0 || wasLastReadFull : count > 0 && wasLastReadFull
+    }
+
+    private mutating func watch(_ slot: Int) {
+        if wasLastReadFull, !base.sockets[slot].isListener { awaitReadiness(slot) } else { arm(slot) }
     }
 
     private mutating func awaitReadiness(_ slot: Int) {

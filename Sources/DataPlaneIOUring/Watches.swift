@@ -4,7 +4,8 @@ import PlaneKit
 struct Watch: BitwiseCopyable {
     /// What is in flight, or queued: a receive, a question whether the socket is ready, or nothing.
     var request: Token.Kind?
-    /// Whether it had more than its receive could take, and is read by calls until it has nothing left.
+    /// Whether it has more than its receive could take, or anything while others have so much, and is read by calls until
+    /// it has nothing left.
     var isBusy = false
     /// The life of this slot, so that a completion of an earlier one is told apart.
     fileprivate(set) var generation: UInt32 = 0

@@ -180,14 +180,15 @@ struct IOUringIOTests {
     }
 
     /// While there is much to read of others, the kernel has no buffers: it says when a socket is ready, and no more.
-    @Test func aSocketThatIsEmptyUnderLoadIsReadWhenItIsReady() throws {
-        let flooded = try Flooded(datagrams: 300)
+    @Test(arguments: Flooded.planes)
+    func aSocketThatIsEmptyUnderLoadIsReadWhenItIsReady(_ plane: PlaneUnderTest) throws {
+        let flooded = try Flooded(datagrams: 300, on: plane)
         try flooded.emptyUnderLoad()
         let shortages = flooded.io.counters.receiveBufferShortages
         for _ in 0..<2 { #expect(try flooded.receive() == 0) }
         flooded.send(300)
         var count = 0
-        for _ in 0..<3 where count == 0 { count = try flooded.receive() }
+        for _ in 0..<50 where count == 0 { count = try flooded.receive() }
         #expect(count == 1)
         #expect(flooded.number(of: 0) == 300)
         #expect(flooded.io.counters.receiveBufferShortages == shortages)
@@ -208,13 +209,36 @@ struct IOUringIOTests {
         #expect(report?.slot == flooded.slot)
     }
 
-    @Test func aSocketIsDetachedWhileItsReadinessIsAwaited() throws {
-        let flooded = try Flooded(datagrams: 300)
+    @Test(arguments: Flooded.planes)
+    func aSocketIsDetachedWhileItsReadinessIsAwaited(_ plane: PlaneUnderTest) throws {
+        let flooded = try Flooded(datagrams: 300, on: plane)
         try flooded.emptyUnderLoad()
         flooded.io.detach(flooded.slot)
         #expect(flooded.io.ring.inFlightCount == 1)
         flooded.send(300)
         for _ in 0..<4 { #expect(try flooded.receive() == 0) }
+    }
+
+    @Test(arguments: Flooded.planes)
+    func thePlaneIsLeftWhileReadinessIsAwaited(_ plane: PlaneUnderTest) throws {
+        let flooded = try Flooded(datagrams: 300, on: plane)
+        try flooded.emptyUnderLoad()
+        flooded.io.stopReceiving()
+        #expect(flooded.io.ring.inFlightCount == 0)
+        #expect(try flooded.receive() == 0)
+    }
+
+    /// What the ring says of a listener would stand behind what it says of thousands of relay sockets.
+    @Test func aListenerIsReadByCallsForAsLongAsThereIsMuchToRead() throws {
+        let flooded = try Flooded(datagrams: 300, role: .listener(isWildcard: false))
+        for _ in 0..<60 where !flooded.io.watches[flooded.index].isBusy { _ = try flooded.receive() }
+        for _ in 0..<60 {
+            flooded.io.wasLastReadFull = true
+            _ = try flooded.receive()
+            #expect(flooded.io.watches[flooded.index].isBusy)
+        }
+        for _ in 0..<3 { #expect(try flooded.receive() == 0) }
+        #expect(flooded.io.watches[flooded.index].request == .receive)
     }
 
     @Test func tokensKeepTheirParts() {
@@ -252,15 +276,22 @@ private final class Flooded {
 
     var index: Int { Int(slot.index) }
 
-    init(datagrams: Int) throws {
+    /// On which work is done in different ways.
+    static var planes: [PlaneUnderTest] {
+        PlaneUnderTest.usable.filter {
+            [.ioUring, .cooperativeIOUring, .unregisteredIOUring, .pollingIOUring].contains($0)
+        }
+    }
+
+    init(datagrams: Int, on plane: PlaneUnderTest = .ioUring, role: SocketEntry.Role = .relay) throws {
         wake = try WakeDescriptor.open()
         descriptor = try system.openRelay(at: TransportAddress("127.0.0.1", 0))
         sender = try TestSocket()
         var set = SocketSet(wakeDescriptor: wake)
         slot = set.insert(
-            SocketEntry(descriptor: descriptor, role: .relay, local: TransportAddress(of: descriptor)))
+            SocketEntry(descriptor: descriptor, role: role, local: TransportAddress(of: descriptor)))
         // Without GRO every datagram takes a buffer.
-        io = try IOUringIO(try IOUringPlane(offloads: Offloads(receive: false)).probe())
+        io = try IOUringIO(try plane.ring(Offloads(receive: false)).probe())
         try io.attach(slot, of: set)
         for number in 0..<datagrams { send(number) }
     }
