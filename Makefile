@@ -33,7 +33,7 @@ BENCH_PACKAGES  := $(CLIENT_PACKAGES) clang ethtool gcc iproute2 libbpf-dev libc
                    python3
 
 .PHONY: help run test check format bench clean install release toolchain unit-tests address-tests \
-        integration-tests build-micro allocation-tests deploy-tests deb reference bench-micro bench-xdp
+        integration-tests build-micro allocation-tests deploy-tests deb reference bench-planes bench-micro bench-xdp
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,12 +57,11 @@ unit-tests: toolchain ## run the Swift tests
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build --disable-xctest --xunit-output $(RESULTS)/unit.xml
 
-# Without RefusalTests: Foundation's Process, by which they make namespaces, leaks 32 bytes a run.
 address-tests: toolchain ## run what makes and closes sockets under the address sanitizer
 	$(SWIFT) build --build-tests --sanitize=address --scratch-path .build/address
 	LSAN_OPTIONS=print_suppressions=0:suppressions=$(abspath Tests/foundation.supp) \
 	  $(SWIFT) test --skip-build --disable-xctest --sanitize=address --scratch-path .build/address \
-	  --filter "PlaneConformanceTests|DataPlane" --skip RefusalTests
+	  --filter "PlaneConformanceTests|DataPlane"
 
 integration-tests: release $(VENV)/.complete ## run real clients against the release build
 	@mkdir -p $(RESULTS)
@@ -91,9 +90,14 @@ check: toolchain ## lint, build with warnings as errors, look for untidy code
 format: toolchain ## format all Swift files in place
 	$(SWIFT) format --in-place --parallel --recursive Sources Tests Package.swift
 
-bench: release ## measure what a relayed packet costs, beside other relays (as root, 45 minutes)
+bench: release ## measure what a relayed packet costs, beside other relays (as root, 35 minutes)
 	@scripts/install-missing $(BENCH_PACKAGES)
 	@if [ "$$(id -u)" -eq 0 ]; then benchmarks/run $(BENCH_ARGS); else sudo benchmarks/run $(BENCH_ARGS); fi
+
+bench-planes: release ## hold io_uring against sockets and coturn, window by window (as root, 20 minutes)
+	@scripts/install-missing $(BENCH_PACKAGES)
+	@set -- benchmarks/run --parts duels --out benchmarks/out/planes --report benchmarks/PLANES.md $(BENCH_ARGS); \
+	  if [ "$$(id -u)" -eq 0 ]; then "$$@"; else sudo "$$@"; fi
 
 bench-micro: toolchain ## time single operations, for the next report of make bench
 	@mkdir -p benchmarks/out

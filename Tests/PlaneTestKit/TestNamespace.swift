@@ -1,7 +1,6 @@
 import CLinux
 import Foundation
 import Glibc
-import Synchronization
 
 /// A network namespace with a loopback of its own, removed at the end. Sockets that are opened `inside` stay in it,
 /// whichever thread uses them later.
@@ -14,32 +13,17 @@ package final class TestNamespace {
         return (try? TestNamespace()) != nil
     }()
 
-    private static let living = Mutex<Set<String>>([])
-    /// Some are kept by what lives as long as the process, and nothing ends that.
-    private static let removesRest: Bool =
-        atexit {
-            for name in TestNamespace.living.withLock({ $0 }) {
-                umount2(TestNamespace.path(of: name), Int32(MNT_DETACH))
-                unlink(TestNamespace.path(of: name))
-            }
-        } == 0
-
     private static func path(of name: String) -> String { "/var/run/netns/\(name)" }
 
     package struct CommandFailed: Error { let arguments: [String] }
 
     package init() throws {
         name = "relayd-test-\(getpid())-\(UInt32.random(in: 0 ... .max))"
-        precondition(Self.removesRest, "no function can be called at exit")
         try Self.ip("netns", "add", name)
-        Self.living.withLock { _ = $0.insert(name) }
         try command("link", "set", "lo", "up")
     }
 
-    deinit {
-        try? Self.ip("netns", "delete", name)
-        Self.living.withLock { _ = $0.remove(name) }
-    }
+    deinit { try? Self.ip("netns", "delete", name) }
 
     /// Runs `ip` with these arguments inside.
     package func command(_ arguments: String...) throws { try command(arguments) }
