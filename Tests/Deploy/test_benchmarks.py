@@ -226,13 +226,25 @@ def a_cell(rate: float, cpu_ns: float, p99: float = 100.0) -> dict:
                         0.0, 0.0).as_json()
 
 
-def a_duel(*rates: float) -> dict:
+def a_duel(*rates: float, lost: float = 0.3) -> dict:
     """Windows in which the rates are so, the CPU the reverse, and the latencies the same."""
     count = len(rates)
-    def side(rates, cpu_ns):
-        return asdict(duel.Side(list(rates), cpu_ns, cpu_ns, [20.0] * count, [100.0] * count))
-    return {"load": 5e4, "subject": side([rate * 1e5 for rate in rates], [1000 / rate for rate in rates]),
-            "other": side([1e5] * count, [1000.0] * count)}
+    def side(rates, lost, cpu_ns):
+        return asdict(duel.Side(rates, [lost] * count, cpu_ns, cpu_ns, [20.0] * count, [100.0] * count))
+    return {"load": 5e4, "subject": side([rate * 1e5 for rate in rates], lost, [1000 / rate for rate in rates]),
+            "other": side([1e5] * count, 0.3, [1000.0] * count)}
+
+
+def page_of_duels(tmp_path) -> dict[str, str]:
+    """Its text, under "", and its rows by cell."""
+    records = progress.Records(tmp_path / "results.json", header())
+    met = {BASE.name: a_duel(0.9, 0.93, 0.94, 0.94, 0.95, 0.96), "down/172/1/4000": a_duel(0.9, 0.91, 0.96, 0.96, 0.97, 1.01),
+           "both/172/1/64": a_duel(0.5, 0.6), "up/172/1/1": a_duel(*[0.8] * 6, lost=0.01), "up/1200/8/1": a_duel(*[1.1] * 6)}
+    records.figures = {f"duel|{cell}|relayd-io-uring|relayd|0": one for cell, one in met.items()}
+    records.figures["duel|up/172/1/1000|relayd-io-uring|relayd|0"] = {"error": "it fell over"}
+    page.write(tmp_path / "PLANES.md", records)
+    text = (tmp_path / "PLANES.md").read_text()
+    return {"": text} | {row.split(" | ")[0].removeprefix("| "): row for row in text.splitlines() if row.startswith("| ")}
 
 
 def figures() -> dict:
@@ -249,8 +261,6 @@ def figures() -> dict:
     for turn, (server, rate) in itertools.product("012", (("coturn", 1e5), ("relayd", 2e5), ("relayd-io-uring", 1.9e5),
                                                           ("relayd-xdp", 2e6))):
         made["cell", BASE.name, server, turn] = a_cell(rate * (1 + int(turn) / 10), 1e9 / rate)
-    for cell, rates in ((BASE.name, (0.9, 0.95, 0.96)), ("down/172/1/4000", (0.9, 0.96, 1.01)), ("up/1200/8/1/whole", (1.0, 1.1))):
-        made["duel", cell, "relayd-io-uring", "relayd", "0"] = a_duel(*rates)
     for sessions in (1000, 10_000):
         made["cell", f"up/172/1/{sessions}", "relayd-xdp", "0"] = a_cell(1e6, 600.0)
     return {"|".join(key): figure for key, figure in made.items()}
@@ -274,7 +284,7 @@ def written(tmp_path, monkeypatch) -> str:
 def test_the_page_has_every_section(written):
     headings = re.findall("^## (.*)", written, re.M)
     assert headings == [
-        "What XDP is held to", "relayd-io-uring beside relayd", "Ratios", "Rates, CPU, latency", "The whole chain on one CPU",
+        "What XDP is held to", "Ratios", "Rates, CPU, latency", "The whole chain on one CPU",
         "Calls", "Start, memory, setups, stop", "What a datagram costs, by stage", "Scale on paper", "Growth with sessions",
         "Whether wrong relays are noticed", "The XDP program under `BPF_PROG_TEST_RUN`, and its routes", "Single operations",
         "What could not be measured", "How it was measured"]
@@ -282,32 +292,37 @@ def test_the_page_has_every_section(written):
     assert "it fell over" in written
 
 
-def test_the_page_says_where_io_uring_falls_short(written):
-    section = written.partition("## relayd-io-uring beside relayd")[2].partition("\n## ")[0]
-    rows = {row.split(" | ")[0].removeprefix("| "): row for row in section.splitlines() if row.startswith("| ")}
-    # All of its windows miss; only most of them do; none does. Fewer sessions have no goal of their own for the CPU.
-    assert "**0.95 (0.90 to 0.96), short** | 1.05 (1.04 to 1.11) |" in rows[BASE.name]
+def test_the_page_has_ratios_of_the_last_server_and_of_io_uring(written):
+    section = written.partition("## Ratios")[2].partition("\n## ")[0]
+    assert "| relayd-xdp to |" in section and "| relayd-io-uring to |" in section
+    assert "| up/172/1/64 | 1.90 (1.90 to 1.90); 0.53 (0.53 to 0.53) | 0.95 (0.95 to 0.95); 1.05 (1.05 to 1.05) |" in section
+
+
+def test_the_page_of_duels_says_where_io_uring_falls_short(tmp_path):
+    rows = page_of_duels(tmp_path)
+    # All of its windows miss; only most of them do; there are too few to say so.
+    assert "**0.94 (0.90 to 0.96), short** | 1.06 (1.04 to 1.11) |" in rows[BASE.name]
     assert "0.96 (0.90 to 1.01), open | **1.04 (0.99 to 1.11), short** |" in rows["down/172/1/4000"]
-    assert "short" not in rows["up/1200/8/1/whole"] and "open" not in rows["up/1200/8/1/whole"]
-    # And what searches of both found.
-    assert rows[BASE.name].endswith("| **0.95 (0.95 to 0.95), short** | 1.05 (1.05 to 1.05) |")
-    assert rows["down/172/1/4000"].endswith("| – | – |")
-    assert "4 figures fall short" in section and "ARCHITECTURE.md" in section
-    assert "--parts duels --servers relayd,relayd-io-uring" in section
-    assert "3 or 2 each" in section or "2 or 3 each" in section
+    assert "0.55 (0.50 to 0.60), open |" in rows["both/172/1/64"]
+    # The generator could not overload it; nothing is amiss.
+    assert "0.80 (0.80 to 0.80), generator's limit | 1.25 (1.25 to 1.25), generator's limit |" in rows["up/172/1/1"]
+    assert "short" not in rows["up/1200/8/1"] and "open" not in rows["up/1200/8/1"]
+    assert "3 figures fall short" in rows[""] and "it fell over" in rows[""] and "make bench-planes" in rows[""]
+    assert "--parts duels --servers relayd,relayd-io-uring" in rows[""] and "2 or 6 each" in rows[""]
+    assert not (tmp_path / "plots").exists()
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_an_interval_holds_the_median(seed):
     dice = random.Random(seed)
-    for count in (6, 10, 30):
+    for count in (6, 12, 36):
         held = 0
         for _ in range(400):
             low, high = duels.interval(sorted(dice.gauss(0, 1) for _ in range(count)))
             held += low <= 0 <= high
         assert held >= 400 * 0.92, f"seed {seed}, {count} values: {held}"
     assert duels.interval([3.0]) == (3.0, 3.0)
-    assert duels.interval([float(n) for n in range(10)]) == (1.0, 8.0)
+    assert duels.interval([float(n) for n in range(12)]) == (2.0, 9.0)
 
 
 def test_the_walls_are_in_the_order_of_their_rates(written):
@@ -349,19 +364,21 @@ def test_a_quick_run_is_planned_for_less_than_three_minutes(monkeypatch):
     assert sum(step.seconds for step in planned(monkeypatch, "--quick")) < 180
 
 
-def test_the_whole_run_is_planned_for_less_than_fifty_minutes(monkeypatch):
+def test_the_whole_run_is_planned_for_less_than_forty_minutes(monkeypatch):
     steps = planned(monkeypatch)
     assert len({step.key for step in steps}) == len(steps)
-    assert sum(step.seconds for step in steps) < 50 * 60
+    assert sum(step.seconds for step in steps) < 40 * 60
 
 
 def test_io_uring_meets_sockets_in_all_cells_and_coturn_in_those_of_many_flows(monkeypatch):
-    keys = {step.key for step in planned(monkeypatch)}
+    steps = planned(monkeypatch, "--parts", "duels")
+    keys = {step.key for step in steps}
     for cell in cells.planes():
         assert ("duel", cell.name, "relayd-io-uring", "relayd", "0") in keys
         assert (("duel", cell.name, "relayd-io-uring", "coturn", "0") in keys) == (cell.sessions > 1)
-    assert ("cell", BASE.name, "coturn", "2") in keys
-    assert not any(key[0] == "duel" for key in {step.key for step in planned(monkeypatch, "--quick")})
+    assert len(keys) == 36 + 24
+    assert sum(step.seconds for step in steps) < 30 * 60
+    assert not any(step.key[0] == "duel" for step in planned(monkeypatch))
 
 
 def test_the_last_server_that_is_named_meets_the_others(monkeypatch):

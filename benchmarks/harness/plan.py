@@ -9,7 +9,7 @@ from .progress import Step
 
 PARTS = ("check", "chain", "start", "means", "cells", "duels", "features", "calls", "stages", "growth")
 # What `make bench` does not take the time for.
-ONLY_ON_DEMAND = ("growth",)
+ONLY_ON_DEMAND = ("growth", "duels")
 # Userspace planes of relayd, which differ by a few per cent.
 PLANES_COMPARED = ("relayd", "relayd-io-uring")
 MANY_SOCKETS = Cell.parse("down/172/1/4000")
@@ -90,22 +90,23 @@ def _cells(subjects: dict, given) -> list[Step]:
 
 
 def _duels(relays: dict, given) -> list[Step]:
-    """The last server that is named against each of the others; io_uring against sockets and coturn where none is."""
-    # A quick run has no time for them. XDP relays share their CPU with the generator, which could not offer them too much.
+    """The last server that is named against each of the others; io_uring against coturn and sockets where none is."""
+    # XDP relays share their CPU with the generator, which could not offer them too much.
     subjects = {name: of for name, of in relays.items() if "whole" in of().links}
-    if given.usual:
+    if not given.names_servers:
         subjects = {name: of for name, of in subjects.items() if name in ("coturn", *PLANES_COMPARED)}
-    if given.quick or len(subjects) < 2:
+    if len(subjects) < 2:
         return []
     *others, last = subjects
     # What coturn makes of a single flow is nobody's goal.
-    spared = {("coturn", 1)} if given.usual else set()
+    spared = set() if given.names_servers else {("coturn", 1)}
     return [Step(("duel", cell.name, last, other, str(turn)),
                  lambda o=subjects[other], c=cell, w=duel.windows(other, last): duel.duel(
                      subjects[last], o, c, w, given.segmentation),
                  duel.seconds(cell, duel.windows(other, last)))
             for turn in range(given.rounds) for cell in given.duel_cells for other in others
-            if (other, cell.sessions) not in spared and cell.suits(subjects[last]()) and cell.suits(subjects[other]()) and cell.nics == 1]
+            if (other, cell.sessions) not in spared and cell.suits(subjects[last]()) and cell.suits(subjects[other]())
+            and cell.nics == 1]
 
 
 def _stages(subjects: dict, given) -> list[Step]:

@@ -11,6 +11,8 @@ from .figures import Figures
 def write(path: Path, records: Records) -> None:
     """Writes `path` and, in the folder `plots` beside it, what it shows."""
     f = Figures(records)
+    if all(key[0] == "duel" for key in f.of):
+        return path.write_text("\n".join(part for part in (head(f), duels.held(f), sections.errors(f)) if part))
     folder = path.parent / "plots"
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {}
@@ -31,12 +33,17 @@ def write(path: Path, records: Records) -> None:
     path.write_text("\n".join(part for part in parts if part))
 
 
+def command(f: Figures) -> str:
+    if all(key[0] == "duel" for key in f.of):
+        return "make bench-planes"
+    return "make bench BENCH_ARGS=--quick" if f.header["quick"] else "make bench"
+
+
 def head(f: Figures) -> str:
     h, machine = f.header, f.header["machine"]
     versions = "\n".join(f"- {name}: {version or 'version unknown'}" for name, version in h["versions"].items())
     length = "A quick run: one round, short trials, few cells. " if h["quick"] else ""
-    command = "make bench BENCH_ARGS=--quick" if h["quick"] else "make bench"
-    return (f"# Results\n\n{length}{h['date']}, revision {h['revision']}, by `{command}`. "
+    return (f"# Results\n\n{length}{h['date']}, revision {h['revision']}, by `{command(f)}`. "
             f"{machine['cpus']} x {machine['cpu']}, {machine['memory_bytes'] / 2**30:.0f} GB, Linux {machine['kernel']}, "
             f"{machine['system']}, {machine['compiler']}. {_rounds(h)}, "
             f"trials of {h['seconds']:g} s, rates to {h['precision']:.0%}. Load of the machine at the start: "

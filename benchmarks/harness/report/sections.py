@@ -38,22 +38,24 @@ def goals(f: Figures) -> str:
 
 
 def ratios(f: Figures) -> str:
+    """The last server beside those before it, and the io_uring plane where it is not the last."""
     names = measured(f)
-    if len(names) < 2:
+    subjects = list(dict.fromkeys([*names[-1:], *(name for name in names if name == "relayd-io-uring")]))
+    tables = [made for made in (_beside(f, subject, names[:names.index(subject)]) for subject in subjects) if made]
+    if not tables:
         return ""
-    subject, bases = names[-1], [n for n in names[:-1] if not n.startswith("reference-xdp")]
+    return ("## Ratios\n\nLargest rate; CPU a datagram. Paired by round, median (smallest to largest).\n\n" + "\n".join(tables) + "\n"
+            + f.repeat("cells", names, f.cells, ONE))
+
+
+def _beside(f: Figures, subject: str, before: list[str]) -> str:
+    bases = [name for name in before if not name.startswith("reference-xdp")]
     rows = []
     for cell in f.cells:
-        row = [cell]
-        for base in bases:
-            rate, cost = (f.cell_ratio(cell, subject, base, field) for field in ("rate", "cpu_ns"))
-            row.append("–" if rate == cost == "–" else f"{rate}; {cost}")
-        if any(value != "–" for value in row[1:]):
-            rows.append(row)
-    if not rows:
-        return ""
-    return (f"## Ratios\n\n{subject} to each: largest rate; CPU a datagram. Paired by round, median (smallest to "
-            "largest).\n\n" + table(["cell", *bases], rows) + "\n" + f.repeat("cells", measured(f), f.cells, ONE))
+        found = [(f.cell_ratio(cell, subject, base, "rate"), f.cell_ratio(cell, subject, base, "cpu_ns")) for base in bases]
+        if any(rate != "–" for rate, _ in found):
+            rows.append([cell, *("–" if rate == cost == "–" else f"{rate}; {cost}" for rate, cost in found)])
+    return table([f"{subject} to", *bases], rows) if rows else ""
 
 
 def _notes(found: list[dict]) -> str:
