@@ -12,7 +12,7 @@ def write(path: Path, records: Records) -> None:
     """Writes `path` and, in the folder `plots` beside it, what it shows."""
     f = Figures(records)
     if all(key[0] == "duel" for key in f.of):
-        return path.write_text("\n".join(part for part in (head(f), duels.held(f), sections.errors(f)) if part))
+        return path.write_text("\n".join(part for part in (head_of_duels(f), duels.held(f), sections.errors(f)) if part))
     folder = path.parent / "plots"
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {}
@@ -33,22 +33,36 @@ def write(path: Path, records: Records) -> None:
     path.write_text("\n".join(part for part in parts if part))
 
 
-def command(f: Figures) -> str:
-    if all(key[0] == "duel" for key in f.of):
-        return "make bench-planes"
-    return "make bench BENCH_ARGS=--quick" if f.header["quick"] else "make bench"
-
-
 def head(f: Figures) -> str:
-    h, machine = f.header, f.header["machine"]
-    versions = "\n".join(f"- {name}: {version or 'version unknown'}" for name, version in h["versions"].items())
+    h = f.header
+    command = "make bench BENCH_ARGS=--quick" if h["quick"] else "make bench"
     length = "A quick run: one round, short trials, few cells. " if h["quick"] else ""
-    return (f"# Results\n\n{length}{h['date']}, revision {h['revision']}, by `{command(f)}`. "
-            f"{machine['cpus']} x {machine['cpu']}, {machine['memory_bytes'] / 2**30:.0f} GB, Linux {machine['kernel']}, "
-            f"{machine['system']}, {machine['compiler']}. {_rounds(h)}, "
-            f"trials of {h['seconds']:g} s, rates to {h['precision']:.0%}. Load of the machine at the start: "
-            f"{h['load_average']:.1f}.\n\nAbsolute figures of a virtual machine drift by a fifth and more; ratios within a "
-            f"round hold better. A cell is DIRECTION/PAYLOAD/BURST/SESSIONS.\n\n{versions}\n")
+    how = f"{_rounds(h)}, trials of {h['seconds']:g} s, rates to {h['precision']:.0%}. "
+    return (f"# Results\n\n{length}{_made(f, command)}{how}{_load(f)}\n\nAbsolute figures of a virtual machine drift by a fifth and more; "
+            f"ratios within a round hold better. {CELL}\n\n{_versions(f, f.servers)}\n")
+
+
+def head_of_duels(f: Figures) -> str:
+    met = {name for pair in duels.pairs(f) for name in pair}
+    return (f"# Servers beside each other\n\n{_made(f, 'make bench-planes')}{_load(f)}\n\n{CELL} [README.md](README.md) says how duels are "
+            f"measured.\n\n{_versions(f, [name for name in f.servers if name in met])}\n")
+
+
+CELL = "A cell is DIRECTION/PAYLOAD/BURST/SESSIONS."
+
+
+def _made(f: Figures, command: str) -> str:
+    h, machine = f.header, f.header["machine"]
+    return (f"{h['date']}, revision {h['revision']}, by `{command}`. {machine['cpus']} x {machine['cpu']}, "
+            f"{machine['memory_bytes'] / 2**30:.0f} GB, Linux {machine['kernel']}, {machine['system']}, {machine['compiler']}. ")
+
+
+def _load(f: Figures) -> str:
+    return f"Load of the machine at the start: {f.header['load_average']:.1f}."
+
+
+def _versions(f: Figures, names: list[str]) -> str:
+    return "\n".join(f"- {name}: {f.header['versions'].get(name) or 'version unknown'}" for name in names)
 
 
 def _rounds(h: dict) -> str:
