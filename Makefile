@@ -49,7 +49,7 @@ test: ## build and run everything that tests, then count it
 	  $(MAKE) integration-tests REPORT=clients PYTEST_ARGS="-k test_clients" >$(RESULTS)/clients.log 2>&1 & clients=$$!; \
 	  $(MAKE) integration-tests PYTEST_ARGS=--ignore=Tests/Integration/test_clients.py || status=1; \
 	  wait $$clients || status=1; cat $(RESULTS)/clients.log; wait $$builder; \
-	  $(MAKE) -k allocation-tests deploy-tests || status=1; \
+	  $(MAKE) -k allocation-tests deploy-tests check || status=1; \
 	  scripts/summary $(RESULTS) && exit $$status
 
 unit-tests: toolchain ## run the Swift tests
