@@ -256,6 +256,11 @@ def test_the_page_has_every_section(written):
     assert "it fell over" in written
 
 
+def test_a_run_that_measured_nothing_yet_has_the_page_of_a_run(tmp_path):
+    page.write(tmp_path / "RESULTS.md", progress.Records(tmp_path / "results.json", header()))
+    assert (tmp_path / "RESULTS.md").read_text().startswith("# Results\n")
+
+
 def test_the_page_has_ratios_of_the_last_server_and_of_io_uring(written):
     section = written.partition("## Ratios")[2].partition("\n## ")[0]
     assert "| relayd-xdp to |" in section and "| relayd-io-uring to |" in section

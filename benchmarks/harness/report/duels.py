@@ -1,5 +1,7 @@
 """Servers against each other, window by window; and with it what the io_uring plane is held to."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from math import comb
 
 from ..bench import median
@@ -30,9 +32,44 @@ LOST_LEAST = 0.05
 FEWEST_WINDOWS = 6
 
 
+@dataclass(frozen=True)
+class Goal:
+    text: str
+    of: Callable[[Cell], tuple[float | None, float | None]]     # what is asked of a cell: at least, at most
+
+
+def _to_coturn(cell: Cell) -> float | None:
+    return BURSTS_TO_COTURN if cell.burst > 1 else SINGLES_TO_COTURN if cell.sessions >= MANY_FLOWS else None
+
+
+def _cpu_to_coturn(cell: Cell) -> float | None:
+    rate = _to_coturn(cell)
+    return round(1 / rate, 2) if rate else None
+
+
+CPU_GOAL = Goal(f"<= {CPU_TO_SOCKETS} from {CPU_SESSIONS:,} sessions on",
+                lambda cell: (None, CPU_TO_SOCKETS if cell.sessions >= CPU_SESSIONS else None))
+# By pair and field.
+GOALS = {
+    (RING, SOCKETS): {
+        "rate": Goal(f">= {RATE_TO_SOCKETS}", lambda cell: (RATE_TO_SOCKETS, None)), "over_cpu_ns": CPU_GOAL, "cpu_ns": CPU_GOAL,
+        "p99_us": Goal(f"<= {P99_TO_SOCKETS:.2f}", lambda cell: (None, P99_TO_SOCKETS))},
+    (RING, COTURN): {
+        "rate": Goal(f">= {SINGLES_TO_COTURN} singles of {MANY_FLOWS} sessions and more, {BURSTS_TO_COTURN:g} bursts",
+                     lambda cell: (_to_coturn(cell), None)),
+        "over_cpu_ns": Goal(f"<= {1 / SINGLES_TO_COTURN:.2f}, {1 / BURSTS_TO_COTURN:.2f}",
+                            lambda cell: (None, _cpu_to_coturn(cell)))},
+}
+
+
 def pairs(f: Figures) -> list[tuple[str, str]]:
     """Who met whom."""
-    return list(dict.fromkeys(key[2:4] for key, one in f.of.items() if key[0] == "duel" and "error" not in one))
+    return list(dict.fromkeys(key[2:4] for key in _met(f)))
+
+
+def _met(f: Figures) -> list[tuple[str, ...]]:
+    """The keys of the duels that ended well."""
+    return [key for key, one in f.of.items() if key[0] == "duel" and "error" not in one]
 
 
 def held(f: Figures) -> str:
@@ -41,12 +78,12 @@ def held(f: Figures) -> str:
 
 
 def _section(f: Figures, subject: str, other: str) -> str:
-    cells = list(dict.fromkeys(key[1] for key, one in f.of.items()
-                               if key[0] == "duel" and key[2:4] == (subject, other) and "error" not in one))
-    rows = [_row(f, cell, subject, other) for cell in cells]
+    cells = list(dict.fromkeys(key[1] for key in _met(f) if key[2:4] == (subject, other)))
+    goals = GOALS.get((subject, other), {})
+    rows = [_row(f, cell, subject, other, goals) for cell in cells]
     turns = max(len(f.good("duel", cell, subject, other)) for cell in cells)
-    head = ["cell", *(_head(field, subject, other) for field in FIELDS), "delivered, kpps, of each", "half load, kpps"]
-    verdict = _verdict(sum("**" in value for row in rows for value in row)) if (subject, other) in GOALS else ""
+    head = ["cell", *(f"{text} ({goals[field].text})" if field in goals else text for field, text in FIELDS.items()), "delivered, kpps, of each", "half load, kpps"]
+    verdict = _verdict(sum("**" in value for row in rows for value in row)) if goals else ""
     return (f"## {subject} beside {other}\n\nBoth up at once, in turn, window by window: {_windows(f, cells, subject, other)} each of "
             f"overload ({OVERLOAD} times what a flood leaves of each), and {HALF_WINDOWS} times as many short ones at half of what the "
             f"weaker one delivered, of servers started {'once' if turns == 1 else f'{turns} times'}. CPU a datagram is with the receive "
@@ -69,7 +106,7 @@ def _verdict(fallen: int) -> str:
             f"lost less than {LOST_LEAST:.0%} the generator was the limit, and nothing is concluded from the overload.\n\n")
 
 
-def _row(f: Figures, name: str, subject: str, other: str) -> list[str]:
+def _row(f: Figures, name: str, subject: str, other: str, goals: dict[str, Goal]) -> list[str]:
     rounds = f.good("duel", name, subject, other).values()
     sides = ("subject", "other")
     ratios = {field: sorted(mine / theirs for one in rounds
@@ -78,18 +115,12 @@ def _row(f: Figures, name: str, subject: str, other: str) -> list[str]:
     limited = min(median(lost for one in rounds for lost in one[side]["lost"]) for side in sides) < LOST_LEAST
     values = []
     for field in FIELDS:
-        goal = GOALS.get((subject, other), {}).get(field)
         if limited and field in OVERLOADED:
             values.append(f"{_text(ratios[field])}, generator's limit")
         else:
-            values.append(_marked(ratios[field], goal(Cell.parse(name)) if goal else None))
+            values.append(_marked(ratios[field], *(goals[field].of(Cell.parse(name)) if field in goals else (None, None))))
     delivered = (f"{median(rate for one in rounds for rate in one[side]['rate']) / 1e3:.0f}" for side in sides)
     return [name, *values, ", ".join(delivered), f"{median(one['load'] for one in rounds) / 1e3:.0f}"]
-
-
-def _head(field: str, subject: str, other: str) -> str:
-    goal = GOAL_TEXTS.get((subject, other), {}).get(field)
-    return f"{FIELDS[field]} ({goal})" if goal else FIELDS[field]
 
 
 def _text(ratios: list[float]) -> str:
@@ -99,11 +130,9 @@ def _text(ratios: list[float]) -> str:
     return f"{short(median(ratios))} ({short(low)} to {short(high)})"
 
 
-def _marked(ratios: list[float], goal: tuple[float | None, float | None] | None) -> str:
-    """goal: at least, at most."""
-    if not ratios or goal is None:
+def _marked(ratios: list[float], least: float | None, most: float | None) -> str:
+    if not ratios:
         return _text(ratios)
-    least, most = goal
     # As precisely as they are shown.
     middle, low, high = (round(value, 2) for value in (median(ratios), *interval(ratios)))
     misses = (least is not None and middle < least) or (most is not None and middle > most)
@@ -124,33 +153,3 @@ def interval(ordered: list[float]) -> tuple[float, float]:
         rank += 1
     rank = max(0, rank - 1)
     return ordered[rank], ordered[count - 1 - rank]
-
-
-def _cpu_to_sockets(cell: Cell):
-    return (None, CPU_TO_SOCKETS) if cell.sessions >= CPU_SESSIONS else None
-
-
-def _to_coturn(cell: Cell) -> float | None:
-    return BURSTS_TO_COTURN if cell.burst > 1 else SINGLES_TO_COTURN if cell.sessions >= MANY_FLOWS else None
-
-
-def _rate_to_coturn(cell: Cell):
-    return (_to_coturn(cell), None)
-
-
-def _cpu_to_coturn(cell: Cell):
-    return (None, round(1 / _to_coturn(cell), 2)) if _to_coturn(cell) else None
-
-
-# By pair and field: the least and the most for a cell.
-GOALS = {
-    (RING, SOCKETS): {"rate": lambda cell: (RATE_TO_SOCKETS, None), "over_cpu_ns": _cpu_to_sockets, "cpu_ns": _cpu_to_sockets,
-                      "p99_us": lambda cell: (None, P99_TO_SOCKETS)},
-    (RING, COTURN): {"rate": _rate_to_coturn, "over_cpu_ns": _cpu_to_coturn},
-}
-GOAL_TEXTS = {
-    (RING, SOCKETS): {"rate": f">= {RATE_TO_SOCKETS}", "over_cpu_ns": f"<= {CPU_TO_SOCKETS} from {CPU_SESSIONS:,} sessions on",
-                      "cpu_ns": f"<= {CPU_TO_SOCKETS} from {CPU_SESSIONS:,} sessions on", "p99_us": f"<= {P99_TO_SOCKETS:.2f}"},
-    (RING, COTURN): {"rate": f">= {SINGLES_TO_COTURN} singles of {MANY_FLOWS} sessions and more, {BURSTS_TO_COTURN:g} bursts",
-                     "over_cpu_ns": f"<= {1 / SINGLES_TO_COTURN:.2f}, {1 / BURSTS_TO_COTURN:.2f}"},
-}

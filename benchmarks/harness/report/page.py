@@ -11,7 +11,7 @@ from .figures import Figures
 def write(path: Path, records: Records) -> None:
     """Writes `path` and, in the folder `plots` beside it, what it shows."""
     f = Figures(records)
-    if all(key[0] == "duel" for key in f.of):
+    if f.of and all(key[0] == "duel" for key in f.of):
         return path.write_text("\n".join(part for part in (head_of_duels(f), duels.held(f), sections.errors(f)) if part))
     folder = path.parent / "plots"
     folder.mkdir(parents=True, exist_ok=True)

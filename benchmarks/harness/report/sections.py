@@ -40,7 +40,7 @@ def goals(f: Figures) -> str:
 def ratios(f: Figures) -> str:
     """The last server beside those before it, and the io_uring plane where it is not the last."""
     names = measured(f)
-    subjects = list(dict.fromkeys([*names[-1:], *(name for name in names if name == "relayd-io-uring")]))
+    subjects = list(dict.fromkeys([*names[-1:], *(name for name in names if name == ring.BASE)]))
     tables = [made for made in (_beside(f, subject, names[:names.index(subject)]) for subject in subjects) if made]
     if not tables:
         return ""
