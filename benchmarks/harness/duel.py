@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from . import topology
 from .bench import Bench
 from .cells import Cell
-from .search import CEILING, OVERLOAD
+from .search import OVERLOAD, flood
 
 # Of one window. Overloaded long enough that its onset is a small part; at half load so short that most windows meet no
 # pause.
@@ -75,7 +75,7 @@ def _bench(stack: ExitStack, server_of, cell: Cell, suffix: str, segmentation: s
 def _capacity(bench: Bench, cell: Cell) -> float:
     """What is left of a flood, in datagrams a second."""
     bench.drive(cell, 20_000, OVER_SECONDS)
-    return bench.drive(cell, 0 if cell.link == "frames" else CEILING, 3 * OVER_SECONDS).trial.delivered_rate
+    return flood(bench, cell, 3 * OVER_SECONDS).trial.delivered_rate
 
 
 def _turns(windows: int) -> list[int]:

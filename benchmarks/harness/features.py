@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from . import topology
 from .bench import Bench, Measured
 from .cells import Cell
-from .search import CEILING, OVERLOAD
+from .search import OVERLOAD, flood
 
 BASE = "relayd-io-uring"
 FEATURES = ("sqpoll", "napi", "zero-copy", "no-gso", "no-raw")
@@ -44,7 +44,7 @@ def compare(server_of, load: Load, seconds: float) -> Compared:
     with topology.Topology(cell.link) as net, Bench(net, server_of(net.relay_address)) as bench:
         bench.prepare(cell)
         bench.drive(cell, load.rate, 0.2)
-        flooded = bench.drive(cell, CEILING if is_whole else 0, 0.3)
+        flooded = flood(bench, cell, 0.3)
         over = bench.drive(cell, flooded.trial.delivered_rate * OVERLOAD, seconds)
         below = bench.drive(cell, load.rate, seconds)
         late = 0.0

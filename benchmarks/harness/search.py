@@ -68,10 +68,15 @@ def _try(bench: Bench, cell: Cell, rate: float, seconds: float) -> _Trial:
     return _Trial(short is not None, short is not None, short or measured)
 
 
+def flood(bench: Bench, cell: Cell, seconds: float) -> Measured:
+    """As much as the generator can offer."""
+    return bench.drive(cell, 0 if cell.link == "frames" else CEILING, seconds)
+
+
 def largest_rate(bench: Bench, cell: Cell, seconds: float, precision: float) -> Found:
     """Narrows [what held, what did not] until they differ by `precision`; then overloads by half as much again."""
     bench.drive(cell, FLOOR * 10, 0.2)
-    flooded = bench.drive(cell, 0 if cell.link == "frames" else CEILING, seconds)
+    flooded = flood(bench, cell, seconds)
     if flooded.trial.loss < LOSS_LIMIT and cell.link == "frames":
         # A server with threads of its own may have lived on its buffers.
         longer = bench.drive(cell, 0, seconds * 2)
