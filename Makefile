@@ -94,10 +94,8 @@ bench: release ## measure what a relayed packet costs, beside other relays (as r
 	@scripts/install-missing $(BENCH_PACKAGES)
 	@if [ "$$(id -u)" -eq 0 ]; then benchmarks/run $(BENCH_ARGS); else sudo benchmarks/run $(BENCH_ARGS); fi
 
-bench-planes: release ## hold io_uring against sockets and coturn, window by window (as root, 20 minutes)
-	@scripts/install-missing $(BENCH_PACKAGES)
-	@set -- benchmarks/run --parts duels --out benchmarks/out/planes --report benchmarks/PLANES.md $(BENCH_ARGS); \
-	  if [ "$$(id -u)" -eq 0 ]; then "$$@"; else sudo "$$@"; fi
+bench-planes: ## hold io_uring against sockets and coturn, window by window (as root, 20 minutes)
+	@$(MAKE) bench BENCH_ARGS="--parts duels --out benchmarks/out/planes --report benchmarks/PLANES.md $(BENCH_ARGS)"
 
 bench-micro: toolchain ## time single operations, for the next report of make bench
 	@mkdir -p benchmarks/out
