@@ -90,15 +90,15 @@ void ciouring_publish_buffers(struct ciouring *ring, unsigned group);
 
 // Queueing. False when the submission queue is full: submit, then try again.
 
-/// A multishot `recvmsg` on a file of the table, with names and control messages of at most so many bytes. It lives until
-/// it is cancelled or fails.
+/// A multishot `recvmsg` on a file of the table, with names and control messages of at most so many bytes. It lives
+/// until it is cancelled or fails.
 bool ciouring_queue_receive(
     struct ciouring *ring, unsigned file, unsigned group, uint32_t name_byte_count, uint32_t control_byte_count,
     uint64_t token);
 
-/// One `sendmsg` on a file of the table, which does not wait for room. `message` is a `struct msghdr`, untyped here so that
-/// no header of the system belongs to this module; it and what it points to must stay until the request has completed.
-/// With zero copy the payload must stay until the last completion, the one without `CIOURING_HAS_MORE`.
+/// One `sendmsg` on a file of the table, which does not wait for room. `message` is a `struct msghdr`, untyped here so
+/// that no header of the system belongs to this module; it and what it points to must stay until the request has
+/// completed. With zero copy the payload must stay until the last completion, the one without `CIOURING_HAS_MORE`.
 bool ciouring_queue_message(
     struct ciouring *ring, unsigned file, const void *message, bool is_zero_copy, uint64_t token);
 
